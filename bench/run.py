@@ -1,0 +1,578 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every benchmark beside its serial counterpart and prints one table of ratios.
+
+    bench/run.py [--rounds N] [--quick] [--only PATTERN] [--build DIR] [--workers N] [--http PROGRAM]
+
+A round measures each pair one right after the other, in an order that changes from round to round, so that a machine
+that slows down slows down both. The table quotes the median of each side, the median of the rounds' ratios, and the
+smallest and largest of them. Everything is pinned: one worker to the first CPU, several to as many CPUs, a server
+to the first and its load to the second. A sample during which other processes took CPU time is taken again, up to
+three times; the least disturbed one counts, and the last line says how many remained disturbed.
+
+Numbers are for people. Nothing fails because it is slow; the exit status is 1 when a program failed, answered wrong
+bytes, or reported errors.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BENCH = pathlib.Path(__file__).resolve().parent
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+DISTURBED = 0.05  # of one CPU, taken by other processes
+ECHO_BYTES = 64
+FILE_BYTES = 1024
+
+
+class Failure(Exception):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the table. `basis` says what the target is about: the ratio, or sinew's own figure."""
+
+    key: str
+    title: str
+    unit: str
+    relation: str = ""  # "<=" or ">=", or empty: shown for comparison, without a target
+    target: float = 0.0
+    basis: str = "ratio"
+    inverse: bool = False  # the ratio is counterpart / sinew: a speed-up
+
+
+# --- running programs --------------------------------------------------------------------------------------------
+
+
+def machine_busy_seconds():
+    """CPU time that anything on this machine has used."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / CLOCK_TICKS
+
+
+def own_seconds():
+    """CPU time of this script and of everything it has started and waited for."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return total
+
+
+class Machine:
+    """CPUs and programs to measure with."""
+
+    def __init__(self, args):
+        self.build = pathlib.Path(args.build)
+        self.http = pathlib.Path(args.http) if args.http else self.build / "examples" / "http"
+        self.many = args.workers
+        self.quick = args.quick
+        self.cpus = sorted(os.sched_getaffinity(0))
+        if len(self.cpus) < 2:
+            raise Failure("two CPUs are needed: one for the server and one for its load")
+        self.samples = self.disturbed = 0
+
+    def program(self, name):
+        path = self.build / "bench" / name
+        if not path.exists():
+            raise Failure(f"{path} is missing: build the release preset first")
+        return str(path)
+
+    def pinned(self, command, first, count=1):
+        cpus = self.cpus[first : first + count] or self.cpus
+        return ["taskset", "-c", ",".join(map(str, cpus)), *command]
+
+    def quietly(self, sample):
+        """The result of sample() in the least disturbed of up to three attempts."""
+        best = None
+        for _ in range(3):
+            begin, busy, own = time.monotonic(), machine_busy_seconds(), own_seconds()
+            result = sample()
+            elapsed = time.monotonic() - begin
+            foreign = max(0.0, machine_busy_seconds() - busy - (own_seconds() - own)) / max(elapsed, 0.01)
+            if best is None or foreign < best[0]:
+                best = (foreign, result)
+            # Below a few clock ticks nothing can be said.
+            if foreign <= DISTURBED or foreign * elapsed < 0.03:
+                break
+        self.samples += 1
+        self.disturbed += best[0] > DISTURBED
+        return best[1]
+
+    def pair(self, round_index, sinew, counterpart):
+        """Both samples, in an order that changes from round to round."""
+        if round_index % 2 == 0:
+            first = self.quietly(sinew)
+            return first, self.quietly(counterpart)
+        second = self.quietly(counterpart)
+        return self.quietly(sinew), second
+
+    def run(self, command, timeout=120):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{' '.join(command)}: no end after {timeout} s") from None
+        if done.returncode != 0:
+            told = (done.stderr.strip() or done.stdout.strip())[-400:]
+            raise Failure(f"{' '.join(command)}: exit status {done.returncode}: {told}")
+        return done.stdout
+
+    def run_json(self, command):
+        return json.loads(self.run(command))
+
+    def core(self, name, workers=1):
+        """Nanoseconds an operation of one benchmark of `core`."""
+        command = [
+            self.program("core"),
+            f"--benchmark_filter=^{name}/",
+            "--benchmark_format=json",
+            f"--benchmark_min_time={0.05 if self.quick else 0.25}",
+        ]
+        if name.startswith("sinew/"):
+            command += ["--workers", str(workers)]
+        (entry,) = self.run_json(self.pinned(command, 0, workers))["benchmarks"]
+        if entry.get("error_occurred"):
+            raise Failure(f"{name}: {entry.get('error_message')}")
+        return {"ns": entry["real_time"], "first_ns": entry["first_ns"]}
+
+    def million(self, mode, workers=1):
+        command = [self.program("million"), mode]
+        if mode != "heap":
+            command += ["--workers", str(workers)]
+        return self.run_json(self.pinned(command, 0, workers))
+
+
+class Server:
+    """A server pinned to the first CPU, for the length of a with statement. Prints "listening on HOST:PORT"."""
+
+    def __init__(self, machine, command):
+        self.command = machine.pinned(command, 0)
+
+    def __enter__(self):
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        line = ""
+        while "listening on" not in line:
+            line = self.process.stdout.readline()
+            if not line:
+                self.process.wait()
+                self.errors.seek(0)
+                raise Failure(f"{' '.join(self.command)}: did not listen: {self.errors.read()[-400:].strip()}")
+        self.address = re.search(r"listening on (?:http://)?([^\s/]+)", line).group(1)
+        return self
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+    def __exit__(self, kind, _value, _traceback):
+        died = self.process.poll()
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.errors.seek(0)
+        told = self.errors.read()[-400:].strip()
+        self.errors.close()
+        if died is not None:
+            raise Failure(f"{' '.join(self.command)}: ended under load with status {died}: {told}")
+
+
+# --- what is measured --------------------------------------------------------------------------------------------
+#
+# A case has rows, and a function of (machine, round) that returns {row key: (sinew, counterpart)}.
+
+
+def core_case(key, title, sinew, counterpart, **target):
+    row = Row(key, title, "ns", **target)
+
+    def run(machine, index):
+        a, b = machine.pair(index, lambda: machine.core(sinew), lambda: machine.core(counterpart))
+        return {key: (a["ns"], b["ns"])}
+
+    return [row], run
+
+
+def speedup_case(key, title, sinew, target, many):
+    title = f"{title}, {many} workers against 1"
+    row = Row(key, title, "ns", relation=">=" if many == 2 else "", target=target, inverse=True)
+
+    def run(machine, index):
+        a, b = machine.pair(index, lambda: machine.core(sinew, machine.many), lambda: machine.core(sinew))
+        return {key: (a["ns"], b["ns"])}
+
+    return [row], run
+
+
+def flat_case():
+    rows = [
+        Row("flat.time", "spawn 1,000,000 and gather, a task / plain loop", "ns", "<=", 40, "sinew"),
+        Row("flat.first", "  the first time in a process, memory untouched", "ns"),
+        Row("flat.memory", "  memory a task, handle included", "bytes", "<=", 150, "sinew"),
+    ]
+
+    def run(machine, index):
+        a, b = machine.pair(index, lambda: machine.core("sinew/flat"), lambda: machine.core("plain/loop"))
+        memory = machine.million("flat")
+        return {
+            "flat.time": (a["ns"], b["ns"]),
+            "flat.first": (memory["ns_per_task"], b["first_ns"]),
+            "flat.memory": (memory["bytes_per_task"], None),
+        }
+
+    return rows, run
+
+
+def sleep_case(workers):
+    key = f"sleep.{workers}"
+    title = f"1,000,000 tasks sleep 1 s, {workers} worker{'s' if workers > 1 else ''}"
+    rows = [
+        Row(f"{key}.wall", f"{title}: wall time / timer heap", "s", *(("<=", 2.2, "sinew") if workers == 2 else ())),
+        Row(f"{key}.cpu", "  CPU time", "s"),
+        Row(f"{key}.memory", "  memory a task", "bytes", "<=", 4800, "sinew"),
+    ]
+
+    def run(machine, index):
+        a, b = machine.pair(index, lambda: machine.million("sleep", workers), lambda: machine.million("heap"))
+        return {
+            f"{key}.wall": (a["wall_s"], b["wall_s"]),
+            f"{key}.cpu": (a["cpu_s"], b["cpu_s"]),
+            f"{key}.memory": (a["bytes_per_task"], b["bytes_per_task"]),
+        }
+
+    return rows, run
+
+
+def echo_sample(machine, program, connections, depth):
+    seconds = 0.7 if machine.quick else 2.0
+    command = [machine.program(program), "127.0.0.1:0"]
+    if program == "echo_sinew":
+        command += ["--workers", "1"]
+    with Server(machine, command) as server:
+        load = [machine.program("load"), server.address, "--json", "--connections", str(connections)]
+        load += ["--size", str(ECHO_BYTES), "--depth", str(depth), "--seconds", str(seconds)]
+        before = server.cpu_seconds()
+        result = machine.run_json(machine.pinned(load, 1))
+        result["server_cpu_us"] = (server.cpu_seconds() - before) / result["all_messages"] * 1e6
+    if result["errors"]:
+        raise Failure(f"{program}: {result['errors']} errors with {connections} connections")
+    return result
+
+
+def echo_case(connections, depth=1, target=None, program="echo_sinew"):
+    key = f"echo.{connections}" + (f".depth{depth}" if depth > 1 else "")
+    title = f"TCP echo {ECHO_BYTES} B, {connections} connection{'s' if connections > 1 else ''}"
+    if depth > 1:
+        title += f", {depth} under way each"
+    if program != "echo_sinew":
+        key += f".{program.removeprefix('echo_')}"
+        title += " (io_uring by hand)"
+    rows = [Row(f"{key}.rate", f"{title} / epoll loop", "1/s", *((">=", target) if target else ()))]
+    rows.append(Row(f"{key}.cpu", "  server's CPU a message", "us"))
+    rows.append(Row(f"{key}.p50", "  median latency", "us"))
+    rows.append(Row(f"{key}.p99", "  p99 latency", "us", *(("<=", 1.0) if target else ())))
+
+    def run(machine, index):
+        a, b = machine.pair(
+            index,
+            lambda: echo_sample(machine, program, connections, depth),
+            lambda: echo_sample(machine, "echo_epoll", connections, depth),
+        )
+        return {
+            f"{key}.rate": (a["per_second"], b["per_second"]),
+            f"{key}.cpu": (a["server_cpu_us"], b["server_cpu_us"]),
+            f"{key}.p50": (a["p50_us"], b["p50_us"]),
+            f"{key}.p99": (a["p99_us"], b["p99_us"]),
+        }
+
+    return rows, run
+
+
+def fetch_raw(address, path):
+    """Status line, header and body of one GET, as they came."""
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=10) as s:
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            got = s.recv(65536)
+            if not got:
+                raise Failure(f"{address}: the connection ended inside the header of {path}")
+            answer += got
+        header, _, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", header)
+        if not header.startswith(b"HTTP/1.1 200") or length is None:
+            raise Failure(f"{address}: unexpected answer to {path}: {header.decode('latin-1')}")
+        while len(body) < int(length.group(1)):
+            got = s.recv(65536)
+            if not got:
+                raise Failure(f"{address}: the connection ended inside the body of {path}")
+            body += got
+        return header + b"\r\n\r\n" + body, body
+
+
+def microseconds(text):
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
+
+
+def wrk(machine, server, connections, path):
+    seconds = 1 if machine.quick else 2
+    before = server.cpu_seconds()
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://{server.address}{path}"]
+    text = machine.run(machine.pinned(command, 1))
+    cpu = server.cpu_seconds() - before
+    requests = int(re.search(r"(\d+) requests in", text).group(1))
+    if requests == 0:
+        raise Failure(f"no request was answered: {text}")
+    sockets = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    errors = sum(map(int, sockets.groups())) if sockets else 0
+    errors += int(refused.group(1)) if refused else 0
+    return {
+        "cpu_us": cpu / requests * 1e6,
+        "rate": float(re.search(r"Requests/sec:\s*([\d.]+)", text).group(1)),
+        "p99_us": microseconds(re.search(r"99%\s+(\S+)", text).group(1)),
+        "errors": errors,
+    }
+
+
+def http_case(connections):
+    key = f"http.{connections}"
+    title = f"HTTP {FILE_BYTES} B file, {connections} connections"
+    rows = [
+        Row(f"{key}.cpu", f"{title}: CPU a request / epoll loop", "us", "<=", 1.1),
+        Row(f"{key}.rate", "  requests a second", "1/s"),
+        Row(f"{key}.p99", "  p99 latency", "us"),
+        Row(f"{key}.errors", "  errors", "", "<=", 0, "sinew"),
+    ]
+
+    def run(machine, index):
+        if not machine.http.exists():
+            raise Failure(f"{machine.http} is missing")
+        with tempfile.TemporaryDirectory() as directory:
+            content = bytes((i * 31 + 7) % 94 + 32 for i in range(FILE_BYTES))
+            pathlib.Path(directory, "file.txt").write_bytes(content)
+            answer = pathlib.Path(directory, "answer")
+
+            def sinew():
+                command = [str(machine.http), directory, "127.0.0.1:0", "--workers", "1"]
+                with Server(machine, command) as server:
+                    raw, body = fetch_raw(server.address, "/file.txt")
+                    if body != content:
+                        raise Failure(f"{machine.http}: wrong bytes in the answer")
+                    answer.write_bytes(raw)
+                    return wrk(machine, server, connections, "/file.txt")
+
+            def counterpart():
+                with Server(machine, [machine.program("http_epoll"), "127.0.0.1:0", str(answer)]) as server:
+                    return wrk(machine, server, connections, "/file.txt")
+
+            # The counterpart sends the very bytes that the file server sends, so one answer is fetched beforehand.
+            with Server(machine, [str(machine.http), directory, "127.0.0.1:0", "--workers", "1"]) as server:
+                answer.write_bytes(fetch_raw(server.address, "/file.txt")[0])
+            a, b = machine.pair(index, sinew, counterpart)
+        return {
+            f"{key}.cpu": (a["cpu_us"], b["cpu_us"]),
+            f"{key}.rate": (a["rate"], b["rate"]),
+            f"{key}.p99": (a["p99_us"], b["p99_us"]),
+            f"{key}.errors": (a["errors"], b["errors"]),
+        }
+
+    return rows, run
+
+
+def all_cases(many):
+    at_most = {"relation": "<="}
+    return [
+        core_case("fib.half", "fib(35), one half spawned, a call / plain call", "sinew/fib_half", "plain/fib",
+                  **at_most, target=8),
+        core_case("fib.half.looped", "  / as compilers like it: one half a loop", "sinew/fib_half",
+                  "plain/fib_looped"),
+        core_case("fib.both", "fib(35), both halves spawned / plain call", "sinew/fib_both", "plain/fib",
+                  **at_most, target=14),
+        speedup_case("fib.half.speedup", "fib(35), one half spawned", "sinew/fib_half", 1.85, many),
+        speedup_case("fib.both.speedup", "fib(35), both halves spawned", "sinew/fib_both", 1.85, many),
+        core_case("skynet.gather", "skynet by spawn and gather, a node / plain recursion", "sinew/skynet_gather",
+                  "plain/skynet", **at_most, target=6),
+        core_case("skynet.map", "skynet by map, a node / plain recursion", "sinew/skynet_map", "plain/skynet",
+                  **at_most, target=6),
+        speedup_case("skynet.gather.speedup", "skynet by spawn and gather", "sinew/skynet_gather", 1.8, many),
+        speedup_case("skynet.map.speedup", "skynet by map", "sinew/skynet_map", 1.8, many),
+        core_case("spawn_await", "spawn one and await it / plain loop", "sinew/spawn_await", "plain/loop"),
+        flat_case(),
+        core_case("map", "map over 1,000,000, an element / plain loop", "sinew/map", "plain/loop", **at_most,
+                  target=15, basis="sinew"),
+        core_case("yield.2", "yield between 2 tasks / one jump", "sinew/yield/2", "jump/2", **at_most, target=1.9),
+        core_case("yield.1000", "yield among 1,000 tasks / one jump", "sinew/yield/1000", "jump/2", **at_most,
+                  target=2.5),
+        core_case("yield.1000.ring", "  / one jump around 1,000 contexts", "sinew/yield/1000", "jump/1000"),
+        core_case("ping_pong", "ping-pong of 2 tasks, round trip / one jump", "sinew/ping_pong", "jump/2", **at_most,
+                  target=10),
+        sleep_case(many),
+        sleep_case(1),
+        echo_case(1, target=1.0),
+        echo_case(64, target=1.2),
+        echo_case(1000, target=1.0),
+        echo_case(64, depth=16),
+        echo_case(64, program="echo_uring"),
+        http_case(64),
+        http_case(1000),
+    ]
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+
+def show(value):
+    if value is None:
+        return "-"
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value)}"
+    for limit, digits in ((10, 2), (1000, 1)):
+        if abs(value) < limit:
+            return f"{value:.{digits}f}"
+    return f"{value:,.0f}"
+
+
+def summarise(row, samples):
+    """The row's medians over the rounds, its ratios, and whether the target is met (None: there is none)."""
+    sinew = statistics.median(a for a, _ in samples)
+    result = {"key": row.key, "title": row.title.strip(), "unit": row.unit, "sinew": sinew, "samples": samples}
+    result["counterpart"] = result["ratio"] = result["ratio_min"] = result["ratio_max"] = result["met"] = None
+    if all(b is not None for _, b in samples):
+        result["counterpart"] = statistics.median(b for _, b in samples)
+        ratios = [(b / a if row.inverse else a / b) for a, b in samples if a and b]
+        if ratios:
+            result.update(ratio=statistics.median(ratios), ratio_min=min(ratios), ratio_max=max(ratios))
+    if row.relation:
+        value = result["ratio"] if row.basis == "ratio" else sinew
+        result["target"] = f"{row.relation} {row.target:g}"
+        result["met"] = value is not None and (value <= row.target if row.relation == "<=" else value >= row.target)
+    return result
+
+
+def print_table(rows, results, failures):
+    table = [("benchmark", "sinew", "counterpart", "unit", "ratio", "min - max", "target", "met")]
+    for row in rows:
+        result = results.get(row.key)
+        if result is None:
+            continue
+        target = ""
+        if row.relation:
+            target = f"{row.relation} {row.target:g}" + (f" {row.unit}".rstrip() if row.basis == "sinew" else " x")
+        spread = "" if result["ratio"] is None else f"{show(result['ratio_min'])} - {show(result['ratio_max'])}"
+        table.append((row.title, show(result["sinew"]), show(result["counterpart"]), row.unit, show(result["ratio"]),
+                      spread, target, {None: "", True: "yes", False: "NO"}[result["met"]]))
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for number, line in enumerate(table):
+        cells = [line[0].ljust(widths[0])]
+        cells += [line[i].ljust(widths[i]) if i in (3, 6, 7) else line[i].rjust(widths[i]) for i in range(1, 8)]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("-" * (sum(widths) + 2 * len(widths) - 2))
+    for failure in failures:
+        print(f"FAILED  {failure}")
+
+
+def show_progress(text):
+    """On a terminal, and only there: a line that the next one overwrites."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        match = re.search(r"model name\s*:\s*(.*)", f.read())
+    return match.group(1) if match else platform.machine()
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, help="how often each pair is measured (default 5; 2 with --quick)")
+    parser.add_argument("--quick", action="store_true", help="short samples, for a first look")
+    parser.add_argument("--only", metavar="PATTERN", help="regular expression on the rows' keys, as --list shows them")
+    parser.add_argument("--list", action="store_true", help="print the keys and what they measure")
+    parser.add_argument("--build", default=str(BENCH.parent / "build" / "release"), help="build directory")
+    parser.add_argument("--http", help="the file server (default examples/http in the build directory)")
+    parser.add_argument("--workers", type=int, default=2, help="for the rows with several workers (default 2)")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (2 if args.quick else 5)
+    return args
+
+
+def main():
+    args = parse_arguments()
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    cases = all_cases(args.workers)
+    if args.only:
+        cases = [case for case in cases if any(re.search(args.only, row.key) for row in case[0])]
+    rows = [row for case in cases for row in case[0]]
+    if args.list:
+        for row in rows:
+            print(f"{row.key:24} {row.title.strip()}")
+        return 0
+    if not cases:
+        print(f"no row matches {args.only}", file=sys.stderr)
+        return 2
+
+    machine = Machine(args)
+    started = datetime.datetime.now()
+    samples, failures = {row.key: [] for row in rows}, []
+    for index in range(args.rounds):
+        for case_rows, run in list(cases):
+            show_progress(f"round {index + 1}/{args.rounds}  {case_rows[0].key}")
+            try:
+                for key, pair in run(machine, index).items():
+                    samples[key].append(pair)
+            except Failure as failure:
+                failures.append(f"{case_rows[0].key}: {failure}")
+                cases = [case for case in cases if case[1] is not run]
+    show_progress("")
+
+    results = {row.key: summarise(row, samples[row.key]) for row in rows if samples[row.key]}
+    kernel = platform.release()
+    print(f"{cpu_model()}, CPUs {','.join(map(str, machine.cpus))}, Linux {kernel}, {args.rounds} rounds\n")
+    print_table(rows, results, failures)
+    print(f"\n{machine.disturbed} of {machine.samples} samples were disturbed: other processes took more than "
+          f"{DISTURBED:.0%} of a CPU.")
+
+    out = BENCH / "out"
+    out.mkdir(exist_ok=True)
+    document = {
+        "started": started.isoformat(timespec="seconds"), "cpu": cpu_model(), "kernel": kernel, "rounds": args.rounds,
+        "quick": args.quick, "samples": machine.samples, "disturbed": machine.disturbed, "failures": failures,
+        "rows": list(results.values()),
+    }
+    path = out / f"{started:%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"All samples: {os.path.relpath(path)}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as error:
+        sys.exit(f"run.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

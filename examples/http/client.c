@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+
+#include "settings.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static sinew_time coarse_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t); /* cannot fail with a clock that exists */
+    return SINEW_S(t.tv_sec) + t.tv_nsec;
+}
+
+static void move_deadline(client *c, sinew_time duration)
+{
+    c->moved = c->now;
+    /* Fails when the scope has expired already. The next call that suspends reports that then. */
+    (void)sinew_timeout_reset(&c->scope, duration);
+}
+
+/* A step begins: the client's time begins anew. */
+static void begin_step(client *c)
+{
+    if (!c->stopping && c->now - c->moved >= settings.timeout / 8)
+        move_deadline(c, settings.timeout);
+}
+
+void client_begin(client *c, int fd)
+{
+    c->fd = fd;
+    c->stopping = false;
+    c->date_second = -1;
+    c->output_used = 0;
+    c->now = c->moved = coarse_now();
+    sinew_timeout_begin(&c->scope, settings.timeout);
+}
+
+void client_end(client *c)
+{
+    (void)sinew_timeout_end(&c->scope); /* if it has expired, some call said so */
+}
+
+void client_restart(client *c)
+{
+    c->now = coarse_now();
+    if (!c->stopping)
+        move_deadline(c, settings.timeout);
+}
+
+void client_extend(client *c, sinew_time duration)
+{
+    (void)sinew_timeout_end(&c->scope);
+    sinew_timeout_begin(&c->scope, duration);
+    c->now = c->moved = coarse_now();
+}
+
+/* A call failed with -ECANCELED. Returns whether to repeat it: the first cancel means "come to an end". */
+static bool goes_on(client *c)
+{
+    if (c->stopping)
+        return false;
+    c->stopping = true;
+    move_deadline(c, settings.grace);
+    return true;
+}
+
+ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests)
+{
+    if (between_requests) {
+        c->now = coarse_now();
+        begin_step(c);
+    }
+    ssize_t n;
+    do {
+        if (between_requests && c->stopping)
+            return -ECANCELED;
+        n = sinew_recv(c->fd, buf, len, 0);
+    } while (n == -ECANCELED && goes_on(c));
+    c->now = coarse_now();
+    return n;
+}
+
+static int send_all(client *c, const char *data, size_t len, int flags)
+{
+    while (len > 0) {
+        begin_step(c);
+        ssize_t n = sinew_send(c->fd, data, len, flags);
+        if (n < 0) {
+            if (n == -ECANCELED && goes_on(c))
+                continue; /* nothing was sent by the call that was cancelled */
+            return (int)n;
+        }
+        data += n;
+        len -= (size_t)n;
+        if (len > 0)
+            c->now = coarse_now();
+    }
+    return 0;
+}
+
+int client_write(client *c, const void *data, size_t len)
+{
+    if (len > sizeof c->output - c->output_used) {
+        /* MSG_MORE: the rest follows, do not send a short packet for this part. */
+        int error = send_all(c, c->output, c->output_used, MSG_MORE);
+        if (error < 0)
+            return error;
+        c->output_used = 0;
+        if (len >= sizeof c->output)
+            return send_all(c, data, len, 0);
+    }
+    memcpy(c->output + c->output_used, data, len);
+    c->output_used += len;
+    return 0;
+}
+
+int client_flush(client *c)
+{
+    int error = send_all(c, c->output, c->output_used, 0);
+    c->output_used = 0;
+    return error;
+}
+
+ssize_t client_pread(client *c, int fd, void *buf, size_t len, off_t offset)
+{
+    ssize_t n;
+    do {
+        n = sinew_pread(fd, buf, len, offset);
+    } while (n == -EINTR || (n == -ECANCELED && goes_on(c)));
+    return n;
+}
+
+const char *client_date_line(client *c)
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    if (now != c->date_second && gmtime_r(&now, &utc)) {
+        strftime(c->date_line, sizeof c->date_line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
+        c->date_second = now;
+    }
+    return c->date_line;
+}
+
+void client_linger(client *c)
+{
+    if (sinew_shutdown(c->fd, SHUT_WR) < 0)
+        return;
+    sinew_time limit = c->stopping ? settings.grace : SINEW_S(2);
+    client_extend(c, limit < settings.timeout ? limit : settings.timeout);
+    /* What was to be sent has been sent: the buffer is free. */
+    for (size_t read = 0; read < (size_t)1 << 20;) {
+        ssize_t n = sinew_recv(c->fd, c->output, sizeof c->output, 0);
+        if (n <= 0)
+            return;
+        read += (size_t)n;
+    }
+}

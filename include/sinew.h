@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sinew: a work-stealing task runtime for C on Linux.
+ *
+ * This header includes all public ones. Start reading at sinew/task.h.
+ */
+#ifndef SINEW_H
+#define SINEW_H
+
+#include <sinew/base.h>
+#include <sinew/group.h>
+#include <sinew/io.h>
+#include <sinew/net.h>
+#include <sinew/runtime.h>
+#include <sinew/sync.h>
+#include <sinew/task.h>
+#include <sinew/time.h>
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Locks between tasks: they suspend the task, never the worker. First come, first served; no barging.
+ * All are plain structs that may be static or on a stack; they need no destroy, but nobody may wait on one that ends.
+ */
+#ifndef SINEW_SYNC_H
+#define SINEW_SYNC_H
+
+#include <sinew/base.h>
+
+SINEW_BEGIN_DECLS
+
+/* A counting semaphore. */
+typedef struct sinew_sem {
+    uint64_t opaque_[4];
+} sinew_sem;
+
+/* Starts with `permits` permits. Never suspends. */
+SINEW_API void sinew_sem_init(sinew_sem *s, unsigned permits);
+
+/* Takes a permit; suspends while there is none or others wait already. 0; -ECANCELED or -ETIMEDOUT: no permit was
+ * taken, and one on its way to the caller goes to the next waiter; -EPERM. */
+SINEW_API int sinew_sem_wait(sinew_sem *s);
+
+/* Takes a permit without waiting: 0, or -EAGAIN. */
+SINEW_API int sinew_sem_trywait(sinew_sem *s);
+
+/* Returns a permit, to the longest waiter if there is one. Never suspends. */
+SINEW_API void sinew_sem_post(sinew_sem *s);
+
+/* A mutual exclusion lock: not recursive, and any task may unlock it. */
+typedef struct sinew_mutex {
+    sinew_sem sem_;
+} sinew_mutex;
+
+SINEW_API void sinew_mutex_init(sinew_mutex *m);
+/* Locks; suspends while it is locked. 0, -ECANCELED, -ETIMEDOUT (not locked then), -EPERM. */
+SINEW_API int sinew_mutex_lock(sinew_mutex *m);
+/* 0, or -EBUSY. Never suspends. */
+SINEW_API int sinew_mutex_trylock(sinew_mutex *m);
+/* Unlocks; hands the lock to the longest waiter. 0, or -EPERM when it was not locked. Never suspends. */
+SINEW_API int sinew_mutex_unlock(sinew_mutex *m);
+
+SINEW_END_DECLS
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tasks: spawn, await, gather, wait, shield, cancel.
+ *
+ *     sinew_task *t = sinew_spawn(work, &job);   // runs concurrently, on any worker
+ *     ...
+ *     intptr_t r = sinew_await(t);               // its result; the handle is used up
+ *
+ * Handles. sinew_spawn returns one reference. sinew_await, sinew_detach, sinew_wait_for, sinew_shield and the gathers
+ * each use one up; sinew_ref makes another. The last reference gone, the task still runs to its end. Debug builds stop
+ * with a message when a handle is used after its last reference.
+ *
+ * All calls here except sinew_done, sinew_name, sinew_cancel, sinew_ref and sinew_detach are for tasks
+ * of the runtime that owns the handle; outside they return -EPERM (or NULL, false).
+ */
+#ifndef SINEW_TASK_H
+#define SINEW_TASK_H
+
+#include <sinew/base.h>
+
+SINEW_BEGIN_DECLS
+
+/* Zero in a field means its default. */
+typedef struct sinew_spawn_options {
+    const char *name;   /* copied; default "Task-N" */
+    size_t stack_bytes; /* this task finds at least so much stack; default: see sinew_options */
+    bool pinned;        /* stays on the worker that spawns it, for libraries that keep thread-local state */
+    bool eager;         /* runs inside the spawn call until its first suspension (Python's eager tasks) */
+} sinew_spawn_options;
+
+/*
+ * Schedules fn(arg) as a new task and returns a reference to it. Never runs it inside the call; tasks spawned by one
+ * task start in that order where one worker runs them. `arg` stays the caller's. Never suspends. Returns NULL when
+ * memory is refused, fn is NULL, or outside of a task; passing that NULL on shows as -EINVAL at the await. Follows
+ * asyncio.create_task.
+ */
+SINEW_API sinew_task *sinew_spawn(sinew_fn fn, void *arg);
+
+/* The same with options; NULL also when stack_bytes is out of range. An eager task may suspend without suspending the
+ * caller. */
+SINEW_API sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *arg);
+
+/*
+ * Waits for the task to end and returns its result; uses the reference up. A task nobody has started yet runs right
+ * here. A finished task's result is returned without giving up the processor. May suspend.
+ *
+ * Cancelling the caller cancels the awaited task and waits for its end: if that task answers with a value, the
+ * value is returned and the request is used up; if it ends cancelled, -ECANCELED is returned (-ETIMEDOUT
+ * when it was a timeout scope of the caller).
+ * Errors: -EINVAL for NULL, -EDEADLK when a task awaits itself (the reference is not used up), and whatever the
+ * task returned.
+ */
+SINEW_API intptr_t sinew_await(sinew_task *task);
+
+/* One more reference to the same task; each may be awaited once. NULL gives NULL. Any thread. Never suspends. */
+SINEW_API sinew_task *sinew_ref(sinew_task *task);
+
+/* Drops a reference without waiting; the task runs on. NULL is allowed. Any thread. Never suspends. */
+SINEW_API void sinew_detach(sinew_task *task);
+
+/*
+ * Waits for `n` tasks and stores their results in argument order (results may be NULL). Uses up all references.
+ * Returns 0, or the first error (a result < 0, by time) at once, while the other tasks continue; results[i] of a task
+ * not finished then is -EINPROGRESS. A NULL task counts as one that failed with -EINVAL. n == 0 gives 0. May suspend.
+ * Cancelling the caller cancels every unfinished task; -ECANCELED (or -ETIMEDOUT) is returned as soon as one of them
+ * has ended, even if all of them answer with values. -ENOMEM: the references are dropped, the tasks run on. Follows
+ * asyncio.gather.
+ */
+SINEW_API int sinew_gather(sinew_task **tasks, size_t n, intptr_t *results);
+
+/* The same, but errors are results like others: waits for all tasks and returns 0, also when cancelled: then it returns
+ * -ECANCELED or -ETIMEDOUT after all have ended. gather(..., return_exceptions=True). */
+SINEW_API int sinew_gather_settled(sinew_task **tasks, size_t n, intptr_t *results);
+
+/*
+ * Runs fn(args + i * stride) for i in 0..n-1 as n concurrent tasks and waits for all of them: gather(f(x) for x in xs)
+ * without handles. stride 0 gives each the same pointer. `args` and `results` (may be NULL) are lent until the call
+ * returns, so it waits for all even when one fails; then it returns the first error by time.
+ * May suspend; cancelling the caller cancels every unfinished one. -EINVAL for fn NULL, -ENOMEM.
+ */
+SINEW_API int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *results);
+
+typedef enum sinew_wait_mode {
+    SINEW_ALL_COMPLETED,
+    SINEW_FIRST_COMPLETED,
+    SINEW_FIRST_EXCEPTION, /* one failed (being cancelled does not count), or all ended */
+} sinew_wait_mode;
+
+/*
+ * Waits until `mode` is satisfied or `timeout` has passed (SINEW_FOREVER: no limit). Uses up nothing and cancels
+ * nothing. done[i] (done may be NULL) says whether tasks[i] has ended. Always suspends once. Returns how many have
+ * ended, or -EINVAL (n == 0, a NULL task, unknown mode), -ENOMEM, -ECANCELED, -ETIMEDOUT (a scope of the caller, not
+ * `timeout`). Follows asyncio.wait.
+ */
+SINEW_API int sinew_wait(sinew_task *const *tasks, size_t n, sinew_wait_mode mode, sinew_time timeout, bool *done);
+
+/*
+ * sinew_await with a limit: when `timeout` passes, cancels the task, waits for its real end and returns -ETIMEDOUT, or
+ * the task's own answer if it ended otherwise. timeout <= 0: a finished task's result, or -ETIMEDOUT with the task
+ * cancelled, never started if it had not. Uses the reference up. May suspend. Follows asyncio.wait_for.
+ */
+SINEW_API intptr_t sinew_wait_for(sinew_task *task, sinew_time timeout);
+
+/* sinew_await that does not pass a cancel on: the caller returns -ECANCELED or -ETIMEDOUT at once and the task goes on.
+ * Uses the reference up. May suspend. Follows asyncio.shield. */
+SINEW_API intptr_t sinew_shield(sinew_task *task);
+
+/*
+ * Requests cancellation: counted, and delivered once per request at the task's current or next checkpoint as
+ * -ECANCELED. A task that has not started never starts. Returns false when the task had already ended (or is NULL).
+ * Never suspends. Any thread that holds a reference.
+ */
+SINEW_API bool sinew_cancel(sinew_task *task);
+
+/* The calling task's cancel requests not yet taken back; -EPERM outside of a task. */
+SINEW_API int sinew_cancelling(void);
+
+/* Takes one request back and returns how many are left (never below 0); at zero a request not yet delivered is dropped.
+ * -EPERM outside of a task. */
+SINEW_API int sinew_uncancel(void);
+
+/* The calling task, borrowed (no reference is counted); NULL outside of a task. */
+SINEW_API sinew_task *sinew_self(void);
+
+/* Has the task ended? Any thread. NULL gives true. */
+SINEW_API bool sinew_done(const sinew_task *task);
+
+/* The task's name, valid while the caller holds its reference; "Task-N" unless one was given. NULL gives "(none)". */
+SINEW_API const char *sinew_name(const sinew_task *task);
+
+SINEW_END_DECLS
+#endif

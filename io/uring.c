@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The io_uring driver: one ring per worker, used by its thread alone.
+ *
+ * Ring: SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG where the kernel has them (6.1), then COOP_TASKRUN, then plain. With deferred
+ * task work completions appear only when the owner enters the kernel to get events, so poll enters when TASKRUN is flagged and wait always does.
+ *
+ * Submission is batched: submit() only fills an entry; the kernel hears of it at the next poll or wait, one enter for all. When the submission queue
+ * is full it is flushed; when the kernel cannot take it (-EBUSY, -EAGAIN: completions must be reaped first), operations and
+ * cancels wait in lists and are tried again at every poll.
+ *
+ * user_data: the operation's address (47 bits) and a generation (16 bits above), so that a late cancel cannot hit another operation at the
+ * same address; 1 and 2 are the wake-up read and the cancels themselves, whose completions say nothing: only an operation's own completion ends it.
+ *
+ * Wake: an eventfd with a read always in flight; a flag saves the write while one is under way.
+ *
+ * errno-style results of liburing are negative codes; the variable errno is not used here except directly after eventfd calls.
+ */
+#include "runtime/clock.h"
+#include "runtime/worker.h"
+
+#include <fcntl.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48 };
+
+#define KEY_WAKE    UINT64_C(1)
+#define KEY_CANCEL  UINT64_C(2)
+#define KEY_ADDRESS ((UINT64_C(1) << GENERATION_SHIFT) - 1)
+
+/* The kernel takes a time span; this one stands for "no deadline". */
+#define LONG_WAIT_NS SINEW_S(3600)
+
+struct sn_driver {
+    struct io_uring ring;
+    sn_worker *worker;
+    uint64_t generation;
+    sn_op *waiting_first, *waiting_last; /* did not fit into the submission queue */
+    sn_op *cancels_first, *cancels_last;
+    uint64_t wake_value; /* the read's buffer */
+    int wake_fd;
+    bool wake_armed;
+    _Atomic uint32_t wake_posted;
+};
+
+static int refused(int code)
+{
+    switch (-code) {
+    case EPERM:
+    case EACCES:
+    case ENOSYS:
+    case EINVAL:
+        sn_complain("io_uring is not allowed or not available here (%s): allow io_uring_setup in the seccomp profile of the container, set "
+                    "the sysctl kernel.io_uring_disabled to 0, or use a kernel from 5.19 on",
+                    strerror(-code));
+        return -ENOSYS;
+    case ENOMEM:
+        sn_complain("io_uring is refused for lack of (locked) memory: raise the limit (ulimit -l) or use fewer workers");
+        return -ENOMEM;
+    case EMFILE:
+    case ENFILE:
+        sn_complain("io_uring is refused for lack of file descriptors: raise the limit (ulimit -n) or use fewer workers");
+        return -EMFILE;
+    default:
+        sn_complain("io_uring cannot be set up: %s", strerror(-code));
+        return code;
+    }
+}
+
+static int open_ring(struct io_uring *ring)
+{
+    static const unsigned flags[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        0,
+    };
+    int r = -EINVAL;
+    for (unsigned i = 0; i < sizeof flags / sizeof *flags && r == -EINVAL; i++) {
+        struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_CQSIZE, .cq_entries = COMPLETIONS};
+        r = io_uring_queue_init_params(ENTRIES, ring, &params);
+        if (r == 0 && !(params.features & IORING_FEAT_EXT_ARG)) {
+            io_uring_queue_exit(ring);
+            r = -ENOSYS;
+        }
+    }
+    return r;
+}
+
+static int uring_open(sn_worker *w, sn_driver **out)
+{
+    sn_driver *d = calloc(1, sizeof *d);
+    if (!d)
+        return -ENOMEM;
+    d->worker = w;
+    int r = open_ring(&d->ring);
+    if (r != 0) {
+        r = refused(r);
+        goto no_ring;
+    }
+    io_uring_ring_dontfork(&d->ring);     /* a child must not submit into its parent's ring */
+    io_uring_register_ring_fd(&d->ring); /* saves the lookup at each enter; an old kernel refuses, that is fine */
+    d->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (d->wake_fd < 0) {
+        r = -errno;
+        sn_complain("an eventfd is refused: %s; raise the limit of file descriptors (ulimit -n)", strerror(-r));
+        goto no_eventfd;
+    }
+    *out = d;
+    return 0;
+no_eventfd:
+    io_uring_queue_exit(&d->ring);
+no_ring:
+    free(d);
+    return r;
+}
+
+static void uring_close(sn_driver *d)
+{
+    io_uring_queue_exit(&d->ring);
+    close(d->wake_fd);
+    free(d);
+}
+
+static void prepare(struct io_uring_sqe *sqe, sn_op *op)
+{
+    unsigned length = op->length > INT32_MAX ? INT32_MAX : (unsigned)op->length;
+    switch (op->opcode) {
+    case SN_OP_NOP:
+        io_uring_prep_nop(sqe);
+        break;
+    case SN_OP_READ:
+        io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case SN_OP_WRITE:
+        io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case SN_OP_RECV:
+        io_uring_prep_recv(sqe, op->fd, op->buffer, op->length, op->flags);
+        break;
+    case SN_OP_SEND:
+        io_uring_prep_send(sqe, op->fd, op->buffer, op->length, op->flags | MSG_NOSIGNAL);
+        break;
+    case SN_OP_ACCEPT:
+        io_uring_prep_accept(sqe, op->fd, op->buffer, op->pointer2, op->flags);
+        break;
+    case SN_OP_CONNECT:
+        io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->length);
+        break;
+    case SN_OP_OPENAT:
+        io_uring_prep_openat(sqe, op->fd, op->buffer, op->flags, (mode_t)op->length);
+        break;
+    case SN_OP_CLOSE:
+        io_uring_prep_close(sqe, op->fd);
+        break;
+    case SN_OP_FSYNC:
+        io_uring_prep_fsync(sqe, op->fd, 0);
+        break;
+    case SN_OP_POLL:
+        io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
+        break;
+    }
+    io_uring_sqe_set_data64(sqe, op->key);
+}
+
+/* A free entry; flushes the queue once if it is full. NULL: the kernel takes nothing now. */
+static struct io_uring_sqe *entry(sn_driver *d)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);
+    if (SN_UNLIKELY(!sqe)) {
+        io_uring_submit(&d->ring); /* a refusal shows as no entry */
+        sqe = io_uring_get_sqe(&d->ring);
+    }
+    return sqe;
+}
+
+static bool try_submit(sn_driver *d, sn_op *op)
+{
+    struct io_uring_sqe *sqe = entry(d);
+    if (!sqe)
+        return false;
+    prepare(sqe, op);
+    return true;
+}
+
+static void uring_submit(sn_driver *d, sn_op *op)
+{
+    op->key = (uint64_t)(uintptr_t)op | (d->generation++ << GENERATION_SHIFT);
+    op->queued = false;
+    if (SN_LIKELY(!d->waiting_first && try_submit(d, op)))
+        return;
+    op->queued = true;
+    op->next = NULL;
+    *(d->waiting_first ? &d->waiting_last->next : &d->waiting_first) = op;
+    d->waiting_last = op;
+}
+
+static bool try_cancel(sn_driver *d, sn_op *op)
+{
+    struct io_uring_sqe *sqe = entry(d);
+    if (!sqe)
+        return false;
+    io_uring_prep_cancel64(sqe, op->key, 0);
+    io_uring_sqe_set_data64(sqe, KEY_CANCEL);
+    return true;
+}
+
+static void uring_cancel(sn_driver *d, sn_op *op)
+{
+    if (op->queued) { /* the kernel has never heard of it */
+        sn_op *before = NULL;
+        for (sn_op *o = d->waiting_first; o != op; o = o->next)
+            before = o;
+        *(before ? &before->next : &d->waiting_first) = op->next;
+        if (d->waiting_last == op)
+            d->waiting_last = before;
+        op->queued = false;
+        sn_op_complete(op, -ECANCELED);
+        return;
+    }
+    if (SN_LIKELY(!d->cancels_first && try_cancel(d, op)))
+        return;
+    op->next_cancel = NULL;
+    *(d->cancels_first ? &d->cancels_last->next_cancel : &d->cancels_first) = op;
+    d->cancels_last = op;
+}
+
+/* An operation that completes must not stay in the list of cancels. */
+static void forget_cancel(sn_driver *d, sn_op *op)
+{
+    sn_op *before = NULL;
+    for (sn_op *o = d->cancels_first; o; before = o, o = o->next_cancel)
+        if (o == op) {
+            *(before ? &before->next_cancel : &d->cancels_first) = op->next_cancel;
+            if (d->cancels_last == op)
+                d->cancels_last = before;
+            return;
+        }
+}
+
+/* What did not fit before. */
+static void retry(sn_driver *d)
+{
+    while (d->cancels_first && try_cancel(d, d->cancels_first))
+        d->cancels_first = d->cancels_first->next_cancel;
+    while (d->waiting_first && try_submit(d, d->waiting_first)) {
+        d->waiting_first->queued = false;
+        d->waiting_first = d->waiting_first->next;
+    }
+}
+
+static void arm_wake(sn_driver *d)
+{
+    struct io_uring_sqe *sqe = entry(d);
+    if (!sqe)
+        return; /* tried again before the next wait */
+    io_uring_prep_read(sqe, d->wake_fd, &d->wake_value, sizeof d->wake_value, 0);
+    io_uring_sqe_set_data64(sqe, KEY_WAKE);
+    d->wake_armed = true;
+}
+
+static unsigned reap(sn_driver *d)
+{
+    unsigned seen = 0, completed = 0, head;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&d->ring, head, cqe)
+    {
+        seen++;
+        uint64_t key = cqe->user_data;
+        if (SN_UNLIKELY(key == KEY_WAKE)) {
+            d->wake_armed = false;
+            sn_store(&d->wake_posted, 0, seq_cst); /* a wake from here on writes again */
+        } else if (SN_LIKELY(key != KEY_CANCEL)) {
+            sn_op *op = (sn_op *)(uintptr_t)(key & KEY_ADDRESS);
+            if (SN_UNLIKELY(d->cancels_first != NULL))
+                forget_cancel(d, op);
+            completed++;
+            sn_op_complete(op, cqe->res);
+        }
+    }
+    if (seen)
+        io_uring_cq_advance(&d->ring, seen);
+    return completed;
+}
+
+static bool work_deferred(sn_driver *d)
+{
+    return IO_URING_READ_ONCE(*d->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+static unsigned uring_poll(sn_driver *d, bool light)
+{
+    unsigned completed = reap(d);
+    if (light)
+        return completed;
+    if (SN_UNLIKELY(d->waiting_first || d->cancels_first))
+        retry(d);
+    if (io_uring_sq_ready(&d->ring) || work_deferred(d)) {
+        io_uring_submit_and_get_events(&d->ring); /* -EBUSY, -EAGAIN, -EINTR: again at the next visit */
+        completed += reap(d);
+    }
+    return completed;
+}
+
+static unsigned uring_wait(sn_driver *d, sinew_time deadline)
+{
+    if (SN_UNLIKELY(d->waiting_first || d->cancels_first))
+        retry(d);
+    if (!d->wake_armed)
+        arm_wake(d);
+    sinew_time span = deadline == SINEW_FOREVER ? LONG_WAIT_NS : deadline - sn_clock_now();
+    if (span > LONG_WAIT_NS)
+        span = LONG_WAIT_NS;
+    if (span <= 0)
+        return uring_poll(d, false);
+    struct __kernel_timespec timeout = {.tv_sec = span / SINEW_S(1), .tv_nsec = span % SINEW_S(1)};
+    struct io_uring_cqe *cqe;
+    io_uring_submit_and_wait_timeout(&d->ring, &cqe, 1, &timeout, NULL); /* -ETIME, -EINTR, -EBUSY: the caller looks around */
+    return reap(d);
+}
+
+static void uring_wake(sn_driver *d)
+{
+    if (sn_exchange(&d->wake_posted, 1, seq_cst) != 0)
+        return; /* one is under way and not yet seen */
+    uint64_t one = 1;
+    ssize_t written = write(d->wake_fd, &one, sizeof one);
+    (void)written; /* cannot fail before 2^64 - 2 wakes */
+}
+
+const sn_driver_ops sn_driver_uring = {
+    .name = "io_uring",
+    .open = uring_open,
+    .close = uring_close,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
+    .poll = uring_poll,
+    .wait = uring_wait,
+    .wake = uring_wake,
+};

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cancelling; the word, the columns and the rules stand in cancel.h. */
+#include "runtime/cancel.h"
+
+void sn_cancel_nudge(sinew_task *t)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* c1 before c2; partner: the fence of k2 */
+    sn_fiber *f = sn_load(&t->fiber, relaxed);
+    if (f)
+        sn_unpark(f);
+}
+
+void sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
+{
+    uint32_t old = sn_load(&t->cancel, relaxed), new;
+    do {
+        new = old | bits;
+        if (count && (old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
+            new++;
+    } while (!sn_cas(&t->cancel, &old, new, acq_rel)); /* c1 */
+    sn_cancel_nudge(t);
+}
+
+int sn_cancel_take(sinew_task *t)
+{
+    uint32_t old = sn_load(&t->cancel, relaxed), new;
+    do {
+        if (!(old & SN_CANCEL_ANY))
+            return 0;
+        new = old & ~SN_CANCEL_ANY;
+        if (old & SN_CANCEL_EXPIREDS)
+            new += SN_CANCEL_DELIVERED; /* overflows out of the word's top, as meant */
+    } while (!sn_cas(&t->cancel, &old, new, acq_rel));
+    if (old & SN_CANCEL_DEADLOCK)
+        return -EDEADLK;
+    return old & (SN_CANCEL_PENDING | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;
+}
+
+/* A task of an earlier wave is cancelled once when it first looks after the shutdown began. */
+static void look_at_shutdown(sn_runtime *rt, sinew_task *t)
+{
+    uint32_t parity = sn_load(&rt->wave, relaxed) & 1 ? SN_TASK_WAVE : 0;
+    if ((t->flags & SN_TASK_WAVE) != parity && !(sn_load(&t->cancel, relaxed) & SN_CANCEL_SHUTDOWN))
+        sn_or(&t->cancel, SN_CANCEL_SHUTDOWN | SN_CANCEL_PENDING, acq_rel);
+}
+
+/* Outermost first, so that one pass carries a request all the way in. */
+static void poll_frames(sn_runtime *rt, sn_frame *frame, bool stopping)
+{
+    if (frame->outer)
+        poll_frames(rt, frame->outer, stopping);
+    if (stopping)
+        look_at_shutdown(rt, frame->task);
+    frame->poll(frame);
+}
+
+void sn_interrupt_poll(sn_fiber *f)
+{
+    if (f->fresh) {
+        f->fresh = false;
+        atomic_thread_fence(memory_order_seq_cst); /* k2 */
+    }
+    /* k3: consumes a recorded wake and acquires what came with it; whatever else it was for is looked at before any park. */
+    if (sn_load(&f->state, relaxed) == SN_FIBER_NOTIFIED) {
+        sn_exchange(&f->state, SN_FIBER_RUNNING, acq_rel);
+        sn_tsan_acquire(f);
+    }
+    bool stopping = sn_load(&f->runtime->stopping, acquire) != 0;
+    if (f->frame)
+        poll_frames(f->runtime, f->frame, stopping);
+    if (SN_UNLIKELY(stopping))
+        look_at_shutdown(f->runtime, f->task);
+}
+
+int sn_interrupt_slow(sn_fiber *f)
+{
+    sn_interrupt_poll(f);
+    return sn_cancel_take(f->task);
+}
+
+bool sinew_cancel(sinew_task *t)
+{
+    if (!t)
+        return false;
+    sn_task_check_handle("sinew_cancel", t, false);
+    if (sn_task_done(t))
+        return false;
+    sn_cancel_request(t, SN_CANCEL_PENDING, true);
+    return true;
+}
+
+int sinew_cancelling(void)
+{
+    sinew_task *self = sinew_self();
+    return self ? (int)(sn_load(&self->cancel, relaxed) & SN_CANCEL_COUNT) : -EPERM;
+}
+
+int sinew_uncancel(void)
+{
+    sinew_task *self = sinew_self();
+    if (!self)
+        return -EPERM;
+    uint32_t old = sn_load(&self->cancel, relaxed), new;
+    do {
+        if (!(old & SN_CANCEL_COUNT))
+            return 0;
+        new = old - 1;
+        if (!(new & SN_CANCEL_COUNT))
+            new &= ~SN_CANCEL_PENDING;
+    } while (!sn_cas(&self->cancel, &old, new, acq_rel));
+    return (int)(new & SN_CANCEL_COUNT);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cancelling and timeouts as a task sees them.
+ *
+ * The word `cancel` of a task:
+ *   bits 0..11   requests not yet taken back (sinew_cancelling)
+ *   bit  12      a cancel is to be delivered at the next checkpoint
+ *   bit  13      the same, by a group whose child failed (not counted)
+ *   bit  14      cancelled by the shutdown already
+ *   bit  15      the deadlock report wants to be delivered (-EDEADLK)
+ *   bits 16..23  timeout scopes that expired and are not yet delivered
+ *   bits 24..31  timeouts delivered so far, modulo 256: tells a scope whether its own expiry has been delivered
+ *
+ * Who cancels sets bits and unparks the task's fiber; the task looks at every checkpoint, and again whenever it wakes. Where
+ * tasks are nested in place, only the innermost can look: it asks each frame, outermost first, to pass on what its task has
+ * been asked (sn_frame.poll), which ends in a cancel of the innermost.
+ *
+ *   canceller                                task
+ *   c1 set bits (RMW, seq_cst)               k1 task->fiber = f; f->fresh = true (at start)
+ *   c2 f = task->fiber                       k2 first park: full fence, then look at the bits
+ *   c3 f: unpark; none: nothing              k3 later parks look at f->state (NOTIFIED)
+ *
+ *   impossible: c2 sees no fiber and k2 sees no bits: both are seq_cst fences between a store and a load.
+ */
+#ifndef SN_CANCEL_H
+#define SN_CANCEL_H
+
+#include "runtime/task.h"
+
+#define SN_CANCEL_COUNT     0x0fffu
+#define SN_CANCEL_PENDING   0x1000u
+#define SN_CANCEL_GROUP     0x2000u
+#define SN_CANCEL_SHUTDOWN  0x4000u
+#define SN_CANCEL_DEADLOCK  0x8000u
+#define SN_CANCEL_EXPIRED   0x10000u /* one */
+#define SN_CANCEL_EXPIREDS  0xff0000u
+#define SN_CANCEL_DELIVERED 0x1000000u /* one */
+#define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_EXPIREDS)
+
+/* Requests a cancel; `bits` is SN_CANCEL_PENDING (with or without counting), _GROUP or _DEADLOCK. */
+void sn_cancel_request(sinew_task *t, uint32_t bits, bool count);
+
+/* Wakes the task's fiber so that it looks. */
+void sn_cancel_nudge(sinew_task *t);
+
+/* Takes what is to be delivered to the task: 0, -ECANCELED, -ETIMEDOUT or -EDEADLK. */
+int sn_cancel_take(sinew_task *t);
+
+/* Is something to be delivered? */
+SN_INLINE bool sn_cancel_pending(sinew_task *t)
+{
+    return sn_load(&t->cancel, relaxed) & SN_CANCEL_ANY;
+}
+
+/* Passes on what outer tasks were asked; takes nothing from the innermost. */
+void sn_interrupt_poll(sn_fiber *f);
+
+/* At a checkpoint of the fiber's innermost task: passes on what outer tasks were asked, then takes. */
+int sn_interrupt_slow(sn_fiber *f);
+
+SN_INLINE int sn_interrupt(sn_fiber *f)
+{
+    if (SN_LIKELY(sn_load(&f->state, relaxed) == SN_FIBER_RUNNING && !f->fresh))
+        return 0;
+    return sn_interrupt_slow(f);
+}
+
+/* The same after a park, whose resume has consumed the mark. */
+SN_INLINE int sn_interrupt_after_park(sn_fiber *f)
+{
+    if (SN_LIKELY(!f->frame && !(sn_load(&f->task->cancel, relaxed) & SN_CANCEL_ANY) &&
+                  !sn_load(&f->runtime->stopping, relaxed)))
+        return 0;
+    return sn_interrupt_slow(f);
+}
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fibers: a stack and where it stands. A fiber runs tasks, one after the other, as plain calls; a task that suspends keeps the
+ * fiber it is on, and whatever was nested on that fiber (tasks that awaited it in place) is suspended with it.
+ *
+ * States (one atomic word, so that a wake and a park meet in one place):
+ *
+ *        get                 park, after the switch            unpark
+ *  FREE ----> RUNNING ------------------------------> PARKED ---------> NOTIFIED (queued)
+ *   ^          |   ^ \ unpark                                             |
+ *   |   put    |   |  `-----> NOTIFIED (running: the next park returns)   |
+ *   +----------+   +----------- resume, or the skipped park --------------+
+ *
+ *   FREE      pooled; an unpark does nothing
+ *   RUNNING   on a worker, or queued by a yield
+ *   PARKED    nobody runs it and nobody queued it: the one who exchanges this state for NOTIFIED queues it
+ *   NOTIFIED  a wake is recorded and not yet seen
+ *
+ * A wake is only a hint: every wait is a loop that looks at its own condition, so a spurious wake is harmless, and fibers are
+ * never unmapped while their runtime lives, so a late one is too.
+ *
+ * Orderings
+ *   U  unpark: exchange(NOTIFIED) acq_rel    releases the condition stored before it; must be an exchange even when the state is
+ *                                            NOTIFIED already, so that the newest condition is released too
+ *   P  park: cas(RUNNING -> PARKED) acq_rel  after the switch, by who runs next: registers are saved by then
+ *   R  resume: exchange(RUNNING) acq_rel     acquires every U before it; a plain store could overwrite a U unseen
+ * All three are read-modify-writes of one word, so each U is seen either by P (it fails, the fiber is queued) or by R.
+ */
+#ifndef SN_FIBER_H
+#define SN_FIBER_H
+
+#include "runtime/atomic.h"
+#include "runtime/context.h"
+#include "runtime/message.h"
+#include "runtime/sanitizer.h"
+
+typedef struct sn_fiber sn_fiber;
+typedef struct sn_worker sn_worker;
+typedef struct sn_runtime sn_runtime;
+
+enum { SN_FIBER_FREE, SN_FIBER_RUNNING, SN_FIBER_PARKED, SN_FIBER_NOTIFIED };
+
+/*
+ * A task that runs in place on top of another one. `poll` passes a cancel of the outer task on to what the outer task
+ * waits for; the innermost task calls it, since only it can (see cancel.c).
+ */
+typedef struct sn_frame sn_frame;
+struct sn_frame {
+    sn_frame *outer;
+    sinew_task *task; /* the outer task: the one that waits */
+    void (*poll)(sn_frame *frame);
+};
+
+/* Lies at the high end of its stack. */
+struct sn_fiber {
+    sn_context context; /* while it does not run */
+    sinew_task *task;   /* the innermost task; NULL between tasks */
+    sn_frame *frame;    /* the innermost in-place call; NULL when none */
+    _Atomic uint32_t state;
+    int saved_errno;
+    bool fresh;         /* a task was started here since the last park: see cancel.c */
+    bool escaped;       /* a side call returned because its fiber suspended */
+    int32_t pinned;     /* worker index, or -1 */
+    sinew_task *start;  /* what to run next, set by who switches to a pooled fiber */
+    void (*entry)(void *arg); /* instead of `start`: the body of a side call */
+    void *entry_arg;
+    sn_fiber *side_caller; /* continue there when this fiber suspends or ends */
+    sn_fiber *next;        /* pool */
+    sn_message message;    /* to a worker, while it is ready there */
+    sn_runtime *runtime;
+    char *stack_low;    /* lowest usable byte */
+    size_t stack_bytes; /* address space, guard included */
+#if SN_ASAN
+    void *asan_fake_stack;
+#endif
+#if SN_TSAN
+    void *tsan_context;
+#endif
+};
+
+typedef enum sn_after {
+    SN_AFTER_NOTHING,
+    SN_AFTER_PARK,    /* publish as parked */
+    SN_AFTER_ENQUEUE, /* to the tail of the run queue */
+    SN_AFTER_FREE,    /* to the pool */
+} sn_after;
+
+/*
+ * Leaves `from` (the running fiber or the worker's scheduler) for `to`; `after` is done to `from` once its registers are saved, by the
+ * code that runs next. Returns when somebody switches back, maybe in another thread: the worker that runs now is returned.
+ */
+sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_after after);
+
+/* Suspends the running fiber in favour of whatever is next. Returns the worker that runs it when it resumes. */
+sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after);
+
+/* Waits for a wake (or returns at once if one is recorded). May return spuriously. */
+sn_worker *sn_park(sn_worker *w, sn_fiber *f);
+
+/* Records a wake, and queues the fiber if it was parked. Any thread. `f` may be a finished task's: then nothing happens. */
+void sn_unpark(sn_fiber *f);
+
+/* A pooled or new fiber with a stack of at least `stack_bytes` (0: the default), state RUNNING; NULL: no memory. */
+sn_fiber *sn_fiber_get(sn_worker *w, size_t stack_bytes);
+void sn_fiber_put(sn_worker *w, sn_fiber *f);
+
+/*
+ * Runs entry(arg) on another fiber, at once. Returns true when it ended, false when that fiber suspended first (it goes on by itself
+ * later), -ENOMEM... see the enum.
+ */
+typedef enum sn_side { SN_SIDE_ENDED, SN_SIDE_SUSPENDED, SN_SIDE_NO_MEMORY } sn_side;
+sn_side sn_side_call(sn_fiber *caller, size_t stack_bytes, void (*entry)(void *arg), void *arg);
+
+/* Bytes between the current stack pointer and the low end of the fiber's stack. */
+SN_INLINE size_t sn_stack_left(const sn_fiber *f)
+{
+    return (size_t)((char *)__builtin_frame_address(0) - f->stack_low);
+}
+
+#endif

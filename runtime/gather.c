@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gather: first the children that nobody has started, in order, on a fiber beside the caller's; then a wait for the rest.
+ *
+ * Why beside: gather must return at the first error while the other children go on, so no child may stand on the caller's stack. A
+ * side call (fiber.h) runs child after child as plain calls and comes back when one suspends, which then keeps that fiber. So n
+ * children that do not suspend cost two switches together.
+ *
+ * In the second phase each unfinished child has a node on its list of waiters; `remaining` counts the nodes not yet fired. The
+ * decrement is the last thing a firing node does to the gather (it reads the fiber before).
+ */
+#include "runtime/await.h"
+#include "runtime/cancel.h"
+
+#include <stdlib.h>
+
+enum { NODES_ON_STACK = 16 };
+
+typedef struct gather {
+    sinew_task **tasks; /* consumed ones become NULL */
+    intptr_t *results;
+    size_t n, next;
+    sinew_task *taken; /* for the side fiber to run first: tasks[next - 1] */
+    sn_fiber *fiber;
+    bool settled;  /* errors do not end it */
+    bool give_way; /* the side fiber came back because the budget was used up */
+    _Atomic intptr_t first_error;
+    _Atomic size_t remaining;
+} gather;
+
+typedef struct node {
+    sn_waiter waiter;
+    gather *gather;
+} node;
+
+static void note_error(gather *g, intptr_t result)
+{
+    intptr_t none = 0;
+    if (result < 0)
+        sn_cas(&g->first_error, &none, result, acq_rel);
+}
+
+static void fire(sn_waiter *waiter, intptr_t result)
+{
+    gather *g = SN_CONTAINER(waiter, node, waiter)->gather;
+    sn_fiber *f = g->fiber;
+    bool wake = result < 0 && !g->settled;
+    note_error(g, result);
+    if (sn_sub(&g->remaining, 1, acq_rel) == 1 || wake) /* the gather may be gone after this */
+        sn_unpark(f);
+}
+
+static void record(gather *g, size_t i, intptr_t result)
+{
+    if (g->results)
+        g->results[i] = result;
+    g->tasks[i] = NULL;
+    note_error(g, result);
+}
+
+static bool over(gather *g)
+{
+    return !g->settled && sn_load(&g->first_error, acquire) != 0;
+}
+
+/* On the side fiber. */
+static void run_children(void *arg)
+{
+    gather *g = arg;
+    sn_worker *w = sn_worker_self();
+    sn_fiber *f = w->fiber;
+    for (;;) {
+        sinew_task *t = g->taken;
+        size_t i = g->next - 1;
+        intptr_t result = sn_task_call_alone(f, t);
+        if (!f->side_caller) { /* the child suspended: the gather went on without us and may be gone */
+            sn_task_finish(t, result);
+            return;
+        }
+        sn_task_settle_in_place(t, result);
+        record(g, i, result);
+        w = sn_worker_self();
+        if (over(g) || g->next == g->n)
+            return;
+        if (--w->budget <= 0) {
+            g->give_way = true;
+            return;
+        }
+        t = g->tasks[g->next];
+        if (!t || !sn_task_take(w, t))
+            return;
+        g->taken = t;
+        g->next++;
+    }
+}
+
+static void run_unstarted(gather *g)
+{
+    while (g->next < g->n && !over(g)) {
+        size_t i = g->next++;
+        sinew_task *t = g->tasks[i];
+        if (!t) {
+            record(g, i, -EINVAL);
+            continue;
+        }
+        sn_worker *w = sn_worker_self();
+        if (!sn_task_take(w, t))
+            continue;
+        g->taken = t;
+        g->give_way = false;
+        if (SN_UNLIKELY(sn_side_call(g->fiber, 0, run_children, g) == SN_SIDE_NO_MEMORY)) {
+            sn_task_finish(t, -ENOMEM);
+            continue;
+        }
+        if (g->give_way)
+            sn_fair(sn_worker_self(), g->fiber);
+    }
+}
+
+/* Waits for the tasks that are still there. Returns what the caller was asked meanwhile, or 0. */
+static int wait_rest(gather *g, node *nodes, size_t unfinished)
+{
+    sn_store(&g->remaining, unfinished + 1, relaxed); /* one for ourselves, so that nobody wakes us while we count */
+    size_t k = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        if (!g->tasks[i])
+            continue;
+        node *child = &nodes[k++];
+        child->waiter.fire = fire;
+        child->gather = g;
+        if (!sn_task_add_waiter(g->tasks[i], &child->waiter)) {
+            note_error(g, g->tasks[i]->result);
+            sn_sub(&g->remaining, 1, relaxed);
+        }
+    }
+    sn_sub(&g->remaining, 1, acq_rel);
+    int asked = 0, code = sn_interrupt(g->fiber);
+    for (;;) {
+        if (code && !asked) {
+            asked = code;
+            for (size_t i = 0; i < g->n; i++)
+                if (g->tasks[i] && !sn_task_done(g->tasks[i]))
+                    sn_cancel_request(g->tasks[i], SN_CANCEL_PENDING, true);
+        }
+        if (sn_load(&g->remaining, acquire) == 0 || over(g))
+            break;
+        sn_park(sn_worker_self(), g->fiber);
+        code = sn_interrupt_after_park(g->fiber);
+    }
+    k = 0;
+    for (size_t i = 0; i < g->n; i++)
+        if (g->tasks[i])
+            sn_task_remove_waiter(g->tasks[i], &nodes[k++].waiter);
+    return asked ? asked : code;
+}
+
+/* Takes the results of what has ended and drops every reference. */
+static void collect(gather *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        sinew_task *t = g->tasks[i];
+        if (!t)
+            continue;
+        bool done = sn_task_done(t);
+        if (done)
+            sn_tsan_acquire(t);
+        record(g, i, done ? t->result : -EINPROGRESS);
+        sn_task_unref(t);
+    }
+}
+
+static int gather_all(const char *call, sinew_task **tasks, size_t n, intptr_t *results, bool settled)
+{
+    if (n == 0)
+        return 0;
+    if (!tasks)
+        return -EINVAL;
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    gather g = {.tasks = tasks, .results = results, .n = n, .fiber = w->fiber, .settled = settled};
+    for (size_t i = 0; i < n; i++) {
+        if (tasks[i]) {
+            sn_task_check_handle(call, tasks[i], true);
+            if (tasks[i] == w->fiber->task)
+                return -EDEADLK;
+        }
+    }
+    run_unstarted(&g);
+
+    int asked = 0;
+    size_t unfinished = 0;
+    for (size_t i = 0; i < n && !over(&g); i++) {
+        if (!tasks[i])
+            continue;
+        if (sn_task_done(tasks[i]))
+            note_error(&g, tasks[i]->result);
+        unfinished++;
+    }
+    if (unfinished && !over(&g)) {
+        node on_stack[NODES_ON_STACK];
+        node *nodes = unfinished <= NODES_ON_STACK ? on_stack : malloc(unfinished * sizeof *nodes);
+        if (nodes)
+            asked = wait_rest(&g, nodes, unfinished);
+        else
+            asked = -ENOMEM;
+        if (nodes != on_stack)
+            free(nodes);
+    }
+    intptr_t error = sn_load(&g.first_error, acquire); /* before collect notes those who did not fire */
+    collect(&g);
+    if (asked && (settled || error == 0 || error == -ECANCELED))
+        return asked;
+    return settled ? 0 : (int)error;
+}
+
+int sinew_gather(sinew_task **tasks, size_t n, intptr_t *results)
+{
+    return gather_all("sinew_gather", tasks, n, results, false);
+}
+
+int sinew_gather_settled(sinew_task **tasks, size_t n, intptr_t *results)
+{
+    return gather_all("sinew_gather_settled", tasks, n, results, true);
+}

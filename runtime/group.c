@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Task groups; the states stand in group.h. */
+#include "runtime/group.h"
+
+#include "runtime/await.h"
+#include "runtime/cancel.h"
+
+_Static_assert(sizeof(struct sn_group) <= sizeof(sinew_group), "sinew_group is too small");
+
+#define GROUP_MAGIC UINT64_C(0x67726f7570736e21)
+
+enum { LOOK_AT = 16 }; /* children tried for an in-place run before the owner parks */
+
+static struct sn_group *group_of(sinew_group *g)
+{
+    struct sn_group *group = (struct sn_group *)(void *)g;
+    return group && group->magic == GROUP_MAGIC ? group : NULL;
+}
+
+void sinew_group_init(sinew_group *g)
+{
+    if (!g)
+        return;
+    struct sn_group *group = (struct sn_group *)(void *)g;
+    sinew_task *self = sinew_self();
+    *group = (struct sn_group){.magic = self ? GROUP_MAGIC : 0, .owner = self};
+    ck_spinlock_init(&group->lock);
+}
+
+/* The lock is held. */
+static void cancel_children(struct sn_group *g)
+{
+    g->cancelled = true;
+    for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
+        sn_cancel_request(t, SN_CANCEL_PENDING, true);
+}
+
+static void lock_and_cancel(struct sn_group *g)
+{
+    ck_spinlock_lock(&g->lock);
+    if (!g->cancelled)
+        cancel_children(g);
+    ck_spinlock_unlock(&g->lock);
+}
+
+void sinew_group_cancel(sinew_group *g)
+{
+    struct sn_group *group = group_of(g);
+    if (group)
+        lock_and_cancel(group);
+}
+
+int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    struct sn_group *group = group_of(g);
+    if (!group || !fn)
+        return -EINVAL;
+    sinew_task *t = sn_task_new(w, fn, arg);
+    if (!t)
+        return -ENOMEM;
+    bool refused = !sn_task_extend(t);
+    if (!refused) {
+        t->flags |= SN_TASK_GROUP;
+        t->ext->group = group;
+        ck_spinlock_lock(&group->lock);
+        refused = group->cancelled;
+        if (!refused) {
+            t->ext->sibling_previous = group->last;
+            if (group->last)
+                group->last->ext->sibling_next = t;
+            else
+                group->first = t;
+            group->last = t;
+            group->children++;
+        }
+        ck_spinlock_unlock(&group->lock);
+    }
+    if (refused) {
+        int code = t->ext ? -ECANCELED : -ENOMEM;
+        t->flags &= (uint8_t)~SN_TASK_GROUP;
+        sn_task_settle_in_place(t, code); /* it never was queued */
+        return code;
+    }
+    sn_sub(&t->references, 1, relaxed); /* no handle */
+    sn_task_push(w, t);
+    return 0;
+}
+
+void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
+{
+    ck_spinlock_lock(&g->lock);
+    sinew_task *next = t->ext->sibling_next, *previous = t->ext->sibling_previous;
+    *(previous ? &previous->ext->sibling_next : &g->first) = next;
+    *(next ? &next->ext->sibling_previous : &g->last) = previous;
+    g->children--;
+    if (result < 0 && result != -ECANCELED && g->error == 0) {
+        g->error = (int)result;
+        if (!g->cancelled)
+            cancel_children(g);
+        if (!g->waiting && !g->told_owner) {
+            g->told_owner = true;
+            sn_cancel_request(g->owner, SN_CANCEL_GROUP, false);
+        }
+    }
+    sn_tsan_release(g);
+    sn_fiber *wake = g->waiting && g->children == 0 ? g->owner_fiber : NULL;
+    ck_spinlock_unlock(&g->lock); /* the group may be gone after this */
+    if (wake)
+        sn_unpark(wake);
+}
+
+typedef struct in_place {
+    sn_frame frame;
+    struct sn_group *group;
+    int asked;
+} in_place;
+
+static void forward(sn_frame *frame)
+{
+    in_place *p = SN_CONTAINER(frame, in_place, frame);
+    int code = sn_cancel_take(frame->task);
+    if (code) {
+        p->asked = code;
+        lock_and_cancel(p->group);
+    }
+}
+
+/* One of the oldest children, if it has not started and waits in this worker's queue; NULL: none of them. */
+static sinew_task *take_child(struct sn_group *g, sn_worker *w)
+{
+    sinew_task *taken = NULL;
+    ck_spinlock_lock(&g->lock);
+    unsigned looked = 0;
+    for (sinew_task *t = g->first; t && looked < LOOK_AT && !taken; t = t->ext->sibling_next, looked++)
+        if (sn_task_take(w, t))
+            taken = t;
+    ck_spinlock_unlock(&g->lock);
+    return taken;
+}
+
+static int run_unstarted(struct sn_group *g, sn_fiber *f)
+{
+    int asked = 0;
+    sn_worker *w = sn_worker_self();
+    while (!asked && sn_task_has_room(w, f)) {
+        if (--w->budget <= 0) {
+            sn_fair(w, f);
+            w = sn_worker_self();
+        }
+        sinew_task *t = take_child(g, w);
+        if (!t)
+            break;
+        in_place p = {.frame.poll = forward, .group = g};
+        sn_task_finish(t, sn_task_call(f, t, &p.frame));
+        asked = p.asked;
+        w = sn_worker_self();
+    }
+    return asked;
+}
+
+int sinew_group_wait(sinew_group *group)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    struct sn_group *g = group_of(group);
+    if (!g)
+        return -EINVAL;
+    sn_fiber *f = w->fiber;
+    if (g->owner != f->task)
+        return -EPERM;
+    ck_spinlock_lock(&g->lock);
+    g->waiting = true;
+    g->owner_fiber = f;
+    ck_spinlock_unlock(&g->lock);
+
+    int asked = run_unstarted(g, f);
+    for (;;) {
+        int code = asked ? 0 : sn_interrupt(f);
+        if (code) {
+            asked = code;
+            lock_and_cancel(g);
+        }
+        ck_spinlock_lock(&g->lock);
+        bool over = g->children == 0;
+        ck_spinlock_unlock(&g->lock);
+        if (over)
+            break;
+        sn_park(sn_worker_self(), f);
+        f->fresh = true; /* look at the request bits again, before the next park */
+        if (asked)       /* later requests stay pending until the group has ended */
+            sn_interrupt_poll(f);
+    }
+    sn_tsan_acquire(g);
+    g->magic = 0;
+    int error = g->error;
+    if (g->told_owner)
+        sn_and(&g->owner->cancel, ~SN_CANCEL_GROUP, acq_rel); /* the group's own cancel does not escape */
+    if (asked == -ECANCELED && error)
+        sn_or(&g->owner->cancel, SN_CANCEL_PENDING, acq_rel); /* the request from outside stays pending */
+    f->fresh = true;
+    return error ? error : asked;
+}

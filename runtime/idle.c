@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sleeping and waking workers. The columns stand in idle.h, the argument in runtime/README.md. */
+#include "runtime/idle.h"
+
+#include "runtime/clock.h"
+#include "runtime/deadlock.h"
+#include "runtime/worker.h"
+
+/* While others compute, one sleeper looks after their timers this often. */
+#define MONITOR_NS SINEW_MS(1)
+
+void sn_idle_init(sn_idle *idle)
+{
+    memset(idle, 0, sizeof *idle);
+    ck_spinlock_init(&idle->lock);
+}
+
+static uint32_t sleeping(sn_runtime *rt)
+{
+    return (uint32_t)(sn_load(&rt->idle.word, seq_cst) >> 32);
+}
+
+void sn_wake_one(sn_runtime *rt)
+{
+    sn_idle *idle = &rt->idle;
+    uint64_t word = sn_load(&idle->word, relaxed);
+    do {
+        if (!sn_idle_wants_wake(word))
+            return;
+    } while (!sn_cas(&idle->word, &word, word + SN_IDLE_SEARCHING, seq_cst)); /* one searcher at a time */
+    ck_spinlock_lock(&idle->lock);
+    sn_worker *w = idle->list;
+    if (w) {
+        idle->list = w->idle_next;
+        w->idle_listed = false; /* it finds itself a searcher */
+        sn_sub(&idle->word, SN_IDLE_SLEEPING, seq_cst);
+    } else {
+        sn_sub(&idle->word, SN_IDLE_SEARCHING, seq_cst);
+    }
+    ck_spinlock_unlock(&idle->lock);
+    if (w) {
+        sn_worker *self = sn_worker_self();
+        if (self)
+            sn_bump(&self->counters.wakes, 1);
+        rt->driver->wake(w->driver);
+    }
+}
+
+void sn_wake_all(sn_runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->workers_count; i++)
+        rt->driver->wake(rt->workers[i].driver);
+}
+
+static void enter_list(sn_worker *w)
+{
+    sn_idle *idle = &w->runtime->idle;
+    ck_spinlock_lock(&idle->lock);
+    w->idle_next = idle->list;
+    idle->list = w;
+    w->idle_listed = true;
+    sn_add(&idle->word, SN_IDLE_SLEEPING - (w->searching ? SN_IDLE_SEARCHING : 0), seq_cst); /* s1 */
+    w->searching = false;
+    ck_spinlock_unlock(&idle->lock);
+    sn_store(&w->asleep, 1, seq_cst);
+}
+
+/* `search`: leave as a searcher. Who was taken off the list by a waker is one in any case. */
+static void leave_list(sn_worker *w, bool search)
+{
+    sn_idle *idle = &w->runtime->idle;
+    sn_store(&w->asleep, 0, relaxed); /* a wake too many is harmless */
+    ck_spinlock_lock(&idle->lock);
+    if (w->idle_listed) {
+        for (sn_worker **at = &idle->list; *at; at = &(*at)->idle_next)
+            if (*at == w) {
+                *at = w->idle_next;
+                break;
+            }
+        w->idle_listed = false;
+        sn_sub(&idle->word, SN_IDLE_SLEEPING - (search ? SN_IDLE_SEARCHING : 0), seq_cst);
+        w->searching = search;
+    } else {
+        w->searching = true;
+    }
+    ck_spinlock_unlock(&idle->lock);
+}
+
+static bool still_listed(sn_worker *w)
+{
+    ck_spinlock_lock(&w->runtime->idle.lock);
+    bool listed = w->idle_listed;
+    ck_spinlock_unlock(&w->runtime->idle.lock);
+    return listed;
+}
+
+static bool any_queue_has_work(sn_runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->workers_count; i++)
+        if (sn_runq_length(&rt->workers[i].runq) != 0)
+            return true;
+    return false;
+}
+
+static bool own_work(sn_worker *w)
+{
+    return sn_runq_length(&w->runq) != 0 || w->pinned_first || !CK_STACK_ISEMPTY(&w->inbox) ||
+           sn_load(&w->runtime->stop, acquire) || sn_load(&w->runtime->interrupted, relaxed);
+}
+
+void sn_idle_found(sn_worker *w)
+{
+    w->searching = false;
+    sn_sub(&w->runtime->idle.word, SN_IDLE_SEARCHING, seq_cst);
+    /* Pushes that woke nobody because this worker was searching are its duty now. */
+    if (any_queue_has_work(w->runtime))
+        sn_wake_one(w->runtime);
+}
+
+/* Fires timers of workers that are busy computing. */
+static void help_others(sn_worker *w)
+{
+    sn_runtime *rt = w->runtime;
+    sinew_time now = sn_clock_now();
+    for (uint32_t i = 0; i < rt->workers_count; i++) {
+        sn_worker *other = &rt->workers[i];
+        if (other != w && !sn_load(&other->asleep, relaxed))
+            sn_timers_expire(&other->timers, now, true);
+    }
+}
+
+void sn_idle_sleep(sn_worker *w)
+{
+    sn_runtime *rt = w->runtime;
+    enter_list(w);
+    /* When all others are on the list too, none of them pushes before a read-modify-write of `word` that follows ours. */
+    if (sleeping(rt) == rt->workers_count)
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        sn_fence_rare();
+    if (own_work(w) || any_queue_has_work(rt)) { /* s2 */
+        leave_list(w, true);
+        return;
+    }
+    if (sleeping(rt) == rt->workers_count && sn_deadlock_check(w)) {
+        leave_list(w, false);
+        return;
+    }
+    sn_bump(&w->counters.parks, 1);
+    bool monitor = false;
+    for (;;) {
+        sinew_time deadline = sn_timers_earliest(&w->timers);
+        if (sleeping(rt) != rt->workers_count) {
+            uint32_t nobody = 0;
+            monitor = monitor || sn_cas(&rt->idle.monitor, &nobody, w->index + 1, acq_rel);
+            if (monitor) {
+                sinew_time tick = sn_clock_now() + MONITOR_NS;
+                deadline = tick < deadline ? tick : deadline;
+            }
+        }
+        unsigned completed = rt->driver->wait(w->driver, deadline);
+        if (monitor)
+            help_others(w);
+        if (completed || own_work(w) || sn_timers_earliest(&w->timers) <= sn_clock_now() || !still_listed(w))
+            break;
+    }
+    leave_list(w, false);
+    if (monitor) {
+        sn_store(&rt->idle.monitor, 0, release);
+        if (sleeping(rt) != 0)
+            sn_wake_one(rt); /* the next one watches */
+    }
+}

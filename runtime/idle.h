@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sleeping and waking: who sleeps, who searches, and why no wake is lost. The argument with both columns stands in
+ * runtime/README.md, "Park and wake".
+ *
+ * word: two counts in one atomic, so that both change at once.
+ *   sleeping   workers on the idle list: asleep, or about to be and re-checking
+ *   searching  workers that were woken to look for work and have neither found any nor gone back to the list. A push with a
+ *              searcher about wakes nobody: the searcher will see the push, or re-check after it has left `searching`.
+ *
+ *   push                                     sleep
+ *   p1 entry into the run queue              s1 word: sleeping + 1 (searching - 1)
+ *      sn_fence_hot()                           sn_fence_rare()
+ *   p2 read word: a sleeper, no searcher?    s2 look at every queue again
+ *      -> wake one                              work? -> leave the list, search
+ *
+ *   impossible: p2 sees nobody to wake and s2 sees no work. The fences order p1 before p2 and s1 before s2.
+ *
+ * Messages to one worker (inbox) use the same pattern on that worker's `asleep`, with ordinary seq_cst fences on both sides,
+ * since threads outside the runtime push them too.
+ */
+#ifndef SN_IDLE_H
+#define SN_IDLE_H
+
+#include "runtime/atomic.h"
+#include "runtime/fiber.h"
+
+#include <ck_spinlock.h>
+
+typedef struct sn_idle {
+    _Atomic uint64_t word;
+    ck_spinlock_t lock;
+    sn_worker *list; /* under the lock */
+    _Atomic uint32_t monitor; /* a sleeping worker that looks after computing ones: index + 1, or 0 */
+} sn_idle;
+
+#define SN_IDLE_SLEEPING  (UINT64_C(1) << 32)
+#define SN_IDLE_SEARCHING UINT64_C(1)
+
+SN_INLINE bool sn_idle_wants_wake(uint64_t word)
+{
+    return word >= SN_IDLE_SLEEPING && (uint32_t)word == 0;
+}
+
+void sn_idle_init(sn_idle *idle);
+
+/* Wakes one sleeper to search, if there is one and nobody searches. */
+void sn_wake_one(sn_runtime *rt);
+/* Wakes everybody: the runtime stops. */
+void sn_wake_all(sn_runtime *rt);
+
+/* Called by a worker that found nothing: sleeps in its driver until there may be something. */
+void sn_idle_sleep(sn_worker *w);
+
+/* A searching worker found work: lets the next sleeper search if there is more to do. */
+void sn_idle_found(sn_worker *w);
+
+#endif

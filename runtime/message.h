@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Something for one particular worker: in its inbox (a ck_stack; any thread pushes) or in its pinned queue (owner only). */
+#ifndef SN_MESSAGE_H
+#define SN_MESSAGE_H
+
+#include <ck_stack.h>
+
+typedef enum sn_message_kind {
+    SN_MESSAGE_FIBER,     /* ready to resume */
+    SN_MESSAGE_TASK,      /* pinned, to be started */
+    SN_MESSAGE_CANCEL_OP, /* sn_op to be cancelled on this worker's driver */
+} sn_message_kind;
+
+typedef struct sn_message {
+    ck_stack_entry_t link;
+    struct sn_message *next;
+    sn_message_kind kind;
+    void *subject;
+} sn_message;
+
+#endif

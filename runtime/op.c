@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running an I/O operation: submit, park until its completion, pass a cancel on.
+ *
+ * The operation lies on the caller's stack, so the call does not return before the completion was seen, nor
+ * before a cancel message on its way to the owning worker was consumed.
+ */
+#include "runtime/cancel.h"
+#include "runtime/driver.h"
+#include "runtime/worker.h"
+
+void sn_op_complete(sn_op *op, int result)
+{
+    sn_fiber *f = op->fiber;
+    sn_bump(&op->worker->counters.completed, 1);
+    op->result = result;
+    sn_store(&op->done, 1, release); /* the operation may be gone after this; partner: the acquire load in sn_op_run */
+    sn_unpark(f);
+}
+
+static void ask_cancel(sn_worker *w, sn_op *op)
+{
+    if (w == op->worker) {
+        w->runtime->driver->cancel(w->driver, op);
+        sn_store(&op->cancel_taken, 1, relaxed);
+    } else {
+        op->cancel_message.kind = SN_MESSAGE_CANCEL_OP;
+        op->cancel_message.subject = op;
+        sn_post(op->worker, &op->cancel_message);
+    }
+}
+
+int sn_op_run(sn_op *op)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    sn_fiber *f = w->fiber;
+    bool close = op->opcode == SN_OP_CLOSE;
+    int code = close ? 0 : sn_interrupt(f);
+    if (code)
+        return code;
+    op->fiber = f;
+    op->worker = w;
+    sn_store(&op->done, 0, relaxed);
+    sn_store(&op->cancel_taken, 0, relaxed);
+    sn_bump(&w->counters.submitted, 1);
+    w->runtime->driver->submit(w->driver, op);
+    bool asked = false;
+    while (!sn_load(&op->done, acquire) || (asked && !sn_load(&op->cancel_taken, acquire))) {
+        w = sn_park(w, f);
+        if (!asked && !close && !sn_load(&op->done, acquire)) {
+            sn_interrupt_poll(f);
+            if (sn_cancel_pending(f->task)) {
+                asked = true;
+                ask_cancel(w, op);
+            }
+        }
+    }
+    int result = op->result;
+    if (asked && (result == -ECANCELED || result == -EINTR)) {
+        code = sn_cancel_take(f->task);
+        return code ? code : result;
+    }
+    if (sn_cancel_pending(f->task) || f->frame)
+        f->fresh = true; /* what is pending is delivered at the next checkpoint */
+    return result;
+}

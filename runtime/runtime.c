@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting and stopping a runtime.
+ *
+ * The calling thread becomes worker 0; the others are threads of their own. Each opens its driver in its own thread (rings demand
+ * that) and reports; only when all have succeeded does main start, so a refused resource is an error of sinew_run and nothing
+ * has run yet.
+ */
+#include "runtime/cancel.h"
+#include "runtime/options.h"
+#include "runtime/overflow.h"
+#include "runtime/task.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* SIGINT: one runtime at a time may handle it. */
+static _Atomic(sn_runtime *) interrupted_runtime;
+static _Atomic uint32_t in_handler;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    int saved = errno;
+    sn_add(&in_handler, 1, seq_cst); /* before the pointer is read; partner: the exchange in give_interrupt_back */
+    sn_runtime *rt = sn_load(&interrupted_runtime, seq_cst);
+    if (rt) {
+        sn_store(&rt->interrupted, 1, release);
+        for (uint32_t i = 0; i < rt->workers_count; i++)
+            rt->driver->wake(rt->workers[i].driver); /* a write to an eventfd */
+    }
+    sn_sub(&in_handler, 1, release);
+    errno = saved;
+}
+
+static bool take_interrupt(sn_runtime *rt, struct sigaction *previous)
+{
+    if (gettid() != getpid() || sigaction(SIGINT, NULL, previous) != 0 || previous->sa_flags & SA_SIGINFO ||
+        previous->sa_handler != SIG_DFL)
+        return false;
+    sn_runtime *nobody = NULL;
+    if (!sn_cas(&interrupted_runtime, &nobody, rt, acq_rel))
+        return false;
+    /* The second one meets the default action again and ends the process. */
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)(SA_RESTART | SA_RESETHAND | SA_ONSTACK)};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    return true;
+}
+
+static void give_interrupt_back(const struct sigaction *previous)
+{
+    sigaction(SIGINT, previous, NULL);
+    sn_exchange(&interrupted_runtime, NULL, seq_cst);
+    while (sn_load(&in_handler, seq_cst) != 0) /* in some other thread; it holds no lock and ends soon */
+        sched_yield();
+}
+
+typedef struct start {
+    sn_runtime *rt;
+    sem_t reported; /* once per thread */
+    _Atomic uint32_t decision; /* 0 undecided, 1 go, 2 give up */
+    sem_t decided;
+} start;
+
+typedef struct thread_start {
+    start *start;
+    sn_worker *worker;
+} thread_start;
+
+static int enter_thread(sn_worker *w)
+{
+    sn_tls_worker = w;
+    w->errno_location = &errno;
+    w->fiber = &w->sched;
+#if SN_TSAN
+    w->sched.tsan_context = __tsan_get_current_fiber();
+#endif
+#if SN_ASAN
+    pthread_attr_t attributes;
+    void *low = NULL;
+    size_t bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstack(&attributes, &low, &bytes);
+        pthread_attr_destroy(&attributes);
+    }
+    w->sched.stack_low = low;
+    w->sched.stack_bytes = bytes;
+#endif
+    int r = sn_overflow_enter(w);
+    if (r == 0)
+        r = w->runtime->driver->open(w, &w->driver);
+    return r;
+}
+
+static void leave_thread(sn_worker *w)
+{
+    if (w->driver)
+        w->runtime->driver->close(w->driver);
+    sn_overflow_leave(w);
+    sn_tls_worker = NULL;
+}
+
+static void *thread_main(void *arg)
+{
+    thread_start *ts = arg;
+    sn_worker *w = ts->worker;
+    start *s = ts->start;
+    w->thread_result = enter_thread(w);
+    sem_post(&s->reported);
+    while (sem_wait(&s->decided) != 0)
+        ;
+    if (sn_load(&s->decision, acquire) == 1)
+        sn_worker_loop(w);
+    /* The others may still wake this driver until all have left their loops. */
+    pthread_barrier_wait(&w->runtime->end);
+    leave_thread(w);
+    return NULL;
+}
+
+static int init_worker(sn_runtime *rt, uint32_t index, uint64_t seed)
+{
+    sn_worker *w = &rt->workers[index];
+    w->runtime = rt;
+    w->index = index;
+    w->budget = SN_BUDGET;
+    w->random.state = seed + index * UINT64_C(0xd1342543de82ef95);
+    w->sched.pinned = -1;
+    ck_stack_init(&w->inbox);
+    sn_timers_init(&w->timers);
+    return sn_runq_init(&w->runq);
+}
+
+static void free_runtime(sn_runtime *rt)
+{
+    if (rt->workers)
+        for (uint32_t i = 0; i < rt->workers_count; i++) {
+            sn_runq_destroy(&rt->workers[i].runq);
+            sn_timers_destroy(&rt->workers[i].timers);
+        }
+    sn_stacks_destroy(&rt->stacks);
+    sn_task_pool_destroy(rt->task_pool);
+    free(rt->workers);
+    free(rt);
+}
+
+static sn_runtime *new_runtime(const sinew_options *opt)
+{
+    sn_runtime *rt = NULL;
+    if (posix_memalign((void **)&rt, SN_CACHE_LINE, sizeof *rt) != 0)
+        return NULL;
+    memset(rt, 0, sizeof *rt);
+    rt->driver = &sn_driver_uring;
+    rt->stack_bytes = opt->stack_bytes;
+    rt->in_place_bytes = opt->stack_bytes / SN_IN_PLACE_SHARE;
+    sn_idle_init(&rt->idle);
+    sn_stacks_init(&rt->stacks, opt->stack_bytes);
+    rt->task_pool = sn_task_pool_new();
+    if (rt->task_pool && posix_memalign((void **)&rt->workers, SN_CACHE_LINE, opt->workers * sizeof *rt->workers) != 0)
+        rt->workers = NULL;
+    if (rt->workers) {
+        memset(rt->workers, 0, opt->workers * sizeof *rt->workers);
+        for (; rt->workers_count < opt->workers; rt->workers_count++)
+            if (init_worker(rt, rt->workers_count, opt->seed) != 0)
+                break;
+    }
+    if (!rt->workers || rt->workers_count < opt->workers) {
+        free_runtime(rt);
+        return NULL;
+    }
+    return rt;
+}
+
+/* Starts the threads, runs the loop in this one, joins. 0, or why it could not start. */
+static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
+{
+    uint32_t n = rt->workers_count;
+    thread_start *threads = calloc(n, sizeof *threads);
+    if (!threads)
+        return -ENOMEM;
+    start s = {.rt = rt};
+    sem_init(&s.reported, 0, 0);
+    sem_init(&s.decided, 0, 0);
+
+    sn_worker *self = &rt->workers[0];
+    int r = enter_thread(self);
+    uint32_t started = 1;
+    for (; r == 0 && started < n; started++) {
+        threads[started] = (thread_start){&s, &rt->workers[started]};
+        int refused = pthread_create(&rt->workers[started].thread, NULL, thread_main, &threads[started]);
+        if (refused) {
+            r = -refused;
+            sn_complain("sinew_run: thread %u of %u is refused: %s; ask for fewer workers or raise the limit", started + 1, n,
+                        strerror(refused));
+            break;
+        }
+    }
+    pthread_barrier_init(&rt->end, NULL, started);
+    for (uint32_t i = 1; i < started; i++)
+        while (sem_wait(&s.reported) != 0)
+            ;
+    for (uint32_t i = 1; i < started && r == 0; i++)
+        r = rt->workers[i].thread_result;
+
+    struct sigaction previous_interrupt;
+    bool interrupt = false;
+    if (r == 0) {
+        self->sched.task = NULL;
+        rt->main_task = sn_task_new(self, fn, arg);
+        if (rt->main_task)
+            sn_task_push(self, rt->main_task);
+        else
+            r = -ENOMEM;
+    }
+    if (r == 0 && !keep_sigint)
+        interrupt = take_interrupt(rt, &previous_interrupt);
+    sn_store(&s.decision, r == 0 ? 1 : 2, release);
+    for (uint32_t i = 1; i < started; i++)
+        sem_post(&s.decided);
+    if (r == 0)
+        sn_worker_loop(self);
+    if (interrupt)
+        give_interrupt_back(&previous_interrupt);
+    pthread_barrier_wait(&rt->end);
+    if (rt->main_task)
+        sn_task_unref(rt->main_task);
+    leave_thread(self);
+    for (uint32_t i = 1; i < started; i++)
+        pthread_join(rt->workers[i].thread, NULL);
+    pthread_barrier_destroy(&rt->end);
+    sem_destroy(&s.reported);
+    sem_destroy(&s.decided);
+    free(threads);
+    return r;
+}
+
+intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg)
+{
+    sinew_options complete;
+    if (!fn) {
+        sn_complain("sinew_run: the function is NULL");
+        return -EINVAL;
+    }
+    if (sn_worker_self()) {
+        sn_complain("sinew_run: called inside a task; spawn a task instead, or call it from a thread of its own");
+        return -EDEADLK;
+    }
+    int r = sn_options_complete(opt, &complete);
+    if (r != 0)
+        return r;
+    sn_fence_init();
+    sn_overflow_init();
+    sn_runtime *rt = new_runtime(&complete);
+    if (!rt) {
+        sn_complain("sinew_run: no memory for %u workers", complete.workers);
+        return -ENOMEM;
+    }
+    r = run_workers(rt, fn, arg, complete.keep_sigint);
+    intptr_t result = r != 0 ? r : rt->main_result;
+    if (r == 0 && rt->interrupt_handled && result == -ECANCELED)
+        result = -EINTR;
+    free_runtime(rt);
+    return result;
+}
+
+intptr_t sinew_run(sinew_fn fn, void *arg)
+{
+    return sinew_run_with(NULL, fn, arg);
+}
+
+unsigned sinew_workers(void)
+{
+    sn_worker *w = sn_worker_of_task();
+    return w ? w->runtime->workers_count : 0;
+}
+
+unsigned sinew_worker_index(void)
+{
+    sn_worker *w = sn_worker_of_task();
+    return w ? w->index : UINT_MAX;
+}
+
+int sinew_get_stats(sinew_stats *out)
+{
+    if (!out)
+        return -EINVAL;
+    sn_worker *self = sn_worker_of_task();
+    if (!self)
+        return -EPERM;
+    sn_runtime *rt = self->runtime;
+    *out = (sinew_stats){0};
+    int64_t live = 0;
+    for (uint32_t i = 0; i < rt->workers_count; i++) {
+        sn_counters *c = &rt->workers[i].counters;
+        out->tasks_spawned += sn_load(&c->spawned[0], relaxed) + sn_load(&c->spawned[1], relaxed);
+        out->tasks_finished += sn_load(&c->finished[0], relaxed) + sn_load(&c->finished[1], relaxed);
+        out->tasks_in_place += sn_load(&c->in_place, relaxed);
+        out->switches += sn_load(&c->switches, relaxed);
+        out->steals += sn_load(&c->steals, relaxed);
+        out->steals_failed += sn_load(&c->steals_failed, relaxed);
+        out->tasks_stolen += sn_load(&c->tasks_stolen, relaxed);
+        out->parks += sn_load(&c->parks, relaxed);
+        out->wakes += sn_load(&c->wakes, relaxed);
+        out->polls += sn_load(&c->polls, relaxed);
+        out->ops_submitted += sn_load(&c->submitted, relaxed);
+        out->ops_completed += sn_load(&c->completed, relaxed);
+        live += sn_load(&c->fibers_live, relaxed);
+    }
+    ck_spinlock_lock(&rt->stacks.lock);
+    out->stacks_pooled = rt->stacks.pooled_count;
+    ck_spinlock_unlock(&rt->stacks.lock);
+    out->stacks_live = live > 0 ? (uint64_t)live : 0;
+    return 0;
+}

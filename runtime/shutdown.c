@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shutdown; the waves are explained in shutdown.h. */
+#include "runtime/shutdown.h"
+
+static void nudge(sn_fiber *f, void *arg)
+{
+    (void)arg;
+    sn_unpark(f);
+}
+
+static bool any_left(sn_runtime *rt, unsigned parity)
+{
+    uint64_t spawned = 0, finished = 0;
+    for (uint32_t i = 0; i < rt->workers_count; i++)
+        finished += sn_load(&rt->workers[i].counters.finished[parity], acquire);
+    for (uint32_t i = 0; i < rt->workers_count; i++)
+        spawned += sn_load(&rt->workers[i].counters.spawned[parity], acquire);
+    return spawned != finished;
+}
+
+static void step(sn_runtime *rt)
+{
+    while (!any_left(rt, (sn_load(&rt->wave, relaxed) - 1) & 1)) {
+        if (!any_left(rt, sn_load(&rt->wave, relaxed) & 1)) {
+            if (!sn_exchange(&rt->stop, 1, acq_rel))
+                sn_wake_all(rt);
+            return;
+        }
+        sn_add(&rt->wave, 1, acq_rel);
+        sn_fence_rare(); /* whoever spawns or starts from here on sees the new wave; who did before is nudged */
+        sn_stacks_visit(&rt->stacks, nudge, NULL);
+    }
+}
+
+void sn_shutdown_begin(sn_runtime *rt, intptr_t result)
+{
+    rt->main_result = result;
+    sn_add(&rt->wave, 1, relaxed);
+    sn_store(&rt->stopping, 1, release);
+    sn_fence_rare();
+    sn_stacks_visit(&rt->stacks, nudge, NULL);
+    sn_shutdown_step(rt);
+}
+
+void sn_shutdown_step(sn_runtime *rt)
+{
+    /* One steps at a time; who comes meanwhile asks for another round. The seq_cst increments put the counts of two
+     * tasks that end at once in an order: the later one sees both. */
+    if (sn_add(&rt->shutdown_requests, 1, seq_cst) != 0)
+        return;
+    uint32_t seen;
+    do {
+        seen = sn_load(&rt->shutdown_requests, acquire);
+        step(rt);
+    } while (!sn_cas(&rt->shutdown_requests, &seen, 0, acq_rel));
+}

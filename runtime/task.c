@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tasks: made, queued, started, run in place, finished. States, references and orderings stand in task.h. */
+#include "runtime/task.h"
+
+#include "runtime/cancel.h"
+#include "runtime/clock.h"
+#include "runtime/group.h"
+#include "runtime/shutdown.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+SN_INLINE uint8_t wave_flag(const sn_runtime *rt)
+{
+    return sn_load(&((sn_runtime *)(uintptr_t)rt)->wave, relaxed) & 1 ? SN_TASK_WAVE : 0;
+}
+
+SN_INLINE void free_descriptor(sn_worker *w, sinew_task *t)
+{
+    t->state = SN_TASK_FREE;
+#if SN_DEBUG
+    sn_store(&t->references, 0, relaxed);
+    sn_task_pool_put(w->runtime->task_pool, t);
+#else
+    t->next = w->free_tasks;
+    w->free_tasks = t;
+    if (SN_UNLIKELY(++w->free_tasks_count >= 4 * SN_TASKS_BATCH))
+        sn_task_pool_overflow(w);
+#endif
+}
+
+SN_INLINE sinew_task *new_task(sn_worker *w, sinew_fn fn, void *arg)
+{
+    sinew_task *t = w->free_tasks;
+    if (SN_UNLIKELY(!t)) {
+        if (!sn_task_pool_refill(w))
+            return NULL;
+        t = w->free_tasks;
+    }
+    w->free_tasks = t->next;
+    w->free_tasks_count--;
+    /* Relaxed: others see the descriptor through a queue, or through a handle their caller passed on. */
+    sn_store(&t->waiters, 0, relaxed);
+    sn_store(&t->references, 2, relaxed);
+    sn_store(&t->cancel, 0, relaxed);
+    t->fn = fn;
+    t->arg = arg;
+    sn_store(&t->fiber, NULL, relaxed);
+    t->ext = NULL;
+    t->state = SN_TASK_NEW;
+    t->flags = wave_flag(w->runtime);
+    sn_bump(&w->counters.spawned[t->flags / SN_TASK_WAVE], 1);
+    sn_tsan_release(t);
+    return t;
+}
+
+sinew_task *sn_task_new(sn_worker *w, sinew_fn fn, void *arg)
+{
+    return new_task(w, fn, arg);
+}
+
+sn_task_ext *sn_task_extend(sinew_task *t)
+{
+    if (!t->ext)
+        t->ext = calloc(1, sizeof *t->ext);
+    return t->ext;
+}
+
+static void free_slow(sinew_task *t)
+{
+    if (t->ext) {
+        free(t->ext->name);
+        free(t->ext);
+        t->ext = NULL;
+    }
+}
+
+SN_INLINE void push_task(sn_worker *w, sinew_task *t)
+{
+    sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
+    t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
+    sn_runq_push(&w->runq, (sn_entry)t);
+}
+
+void sn_task_push(sn_worker *w, sinew_task *t)
+{
+    if (SN_UNLIKELY(t->flags & SN_TASK_PINNED)) {
+        t->ext->message.kind = SN_MESSAGE_TASK;
+        t->ext->message.subject = t;
+        sn_pinned_push(w, &t->ext->message);
+        return;
+    }
+    push_task(w, t);
+    sn_notify(w);
+}
+
+sinew_task *sinew_spawn(sinew_fn fn, void *arg)
+{
+    sn_worker *w = sn_worker_self();
+    if (SN_UNLIKELY(!w || !w->fiber->task || !fn))
+        return NULL;
+    sinew_task *t = new_task(w, fn, arg);
+    if (SN_UNLIKELY(!t))
+        return NULL;
+    push_task(w, t);
+    sn_notify(w);
+    return t;
+}
+
+static void side_start(void *arg)
+{
+    sinew_task *t = arg;
+    sn_task_run(sn_worker_self()->fiber, t);
+}
+
+sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *arg)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!opt)
+        return sinew_spawn(fn, arg);
+    if (!w || !fn)
+        return NULL;
+    if (opt->stack_bytes && (opt->stack_bytes < SINEW_STACK_BYTES_MIN || opt->stack_bytes > SINEW_STACK_BYTES_MAX)) {
+        sn_complain("sinew_spawn_with: stack_bytes is %zu; use %zu to %zu, or 0 for the default", opt->stack_bytes,
+                    SINEW_STACK_BYTES_MIN, SINEW_STACK_BYTES_MAX);
+        return NULL;
+    }
+    sn_task_ext ext = {0};
+    if (opt->name && !(ext.name = strdup(opt->name)))
+        return NULL;
+    sinew_task *t = sn_task_new(w, fn, arg);
+    if (t && (ext.name || opt->stack_bytes || opt->pinned)) {
+        if (!sn_task_extend(t)) {
+            sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
+            free_descriptor(w, t);
+            t = NULL;
+        } else {
+            *t->ext = ext;
+            if (opt->stack_bytes) {
+                size_t whole = SINEW_STACK_BYTES_MIN;
+                while (whole < opt->stack_bytes)
+                    whole *= 2;
+                t->ext->stack_bytes = whole;
+                t->flags |= SN_TASK_OWN_STACK;
+            }
+            if (opt->pinned)
+                t->flags |= SN_TASK_PINNED;
+        }
+    }
+    if (!t) {
+        free(ext.name);
+        return NULL;
+    }
+    if (opt->eager) {
+        if (sn_side_call(w->fiber, t->ext ? t->ext->stack_bytes : 0, side_start, t) == SN_SIDE_NO_MEMORY)
+            sn_task_finish(t, -ENOMEM);
+    } else {
+        sn_task_push(w, t);
+    }
+    return t;
+}
+
+sn_fiber *sn_task_fiber(sn_worker *w, sinew_task *t)
+{
+    sn_fiber *f = sn_fiber_get(w, t->flags & SN_TASK_OWN_STACK ? t->ext->stack_bytes : 0);
+    if (SN_UNLIKELY(!f)) {
+        sn_task_finish(t, -ENOMEM);
+        return NULL;
+    }
+    f->start = t;
+    return f;
+}
+
+bool sn_task_fits(const sn_fiber *f, const sinew_task *t)
+{
+    (void)f;
+    return !(t->flags & (SN_TASK_PINNED | SN_TASK_OWN_STACK));
+}
+
+SN_INLINE void begin(sn_fiber *f, sinew_task *t)
+{
+    f->task = t;
+    f->fresh = true;
+    t->state = SN_TASK_STARTED;
+    sn_store(&t->fiber, f, relaxed); /* k1 in cancel.h */
+}
+
+#if SN_TSAN
+/* Each task has a context of its own: see sanitizer.h. */
+static intptr_t call_body(sn_fiber *f, sinew_task *t)
+{
+    void *outer = f->tsan_context;
+    void *own = __tsan_create_fiber(0);
+    f->tsan_context = own;
+    __tsan_switch_to_fiber(own, 1);
+    sn_tsan_acquire(t);
+    intptr_t result = t->fn(t->arg);
+    sn_tsan_release(t);
+    f->tsan_context = outer;
+    __tsan_switch_to_fiber(outer ? outer : sn_worker_self()->sched.tsan_context, 1);
+    __tsan_destroy_fiber(own);
+    return result;
+}
+#else
+SN_INLINE intptr_t call_body(sn_fiber *f, sinew_task *t)
+{
+    (void)f;
+    return t->fn(t->arg);
+}
+#endif
+
+/* A cancel that was never delivered makes a good result a cancelled one; an error wins over it. */
+SN_INLINE intptr_t settle_result(sinew_task *t, intptr_t result)
+{
+    if (SN_UNLIKELY(sn_load(&t->cancel, relaxed) & SN_CANCEL_PENDING) && result >= 0)
+        return -ECANCELED;
+    return result;
+}
+
+/* Must the task end before it begins? */
+SN_INLINE bool stillborn(sn_fiber *f, sinew_task *t)
+{
+    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) ||
+                       (t->flags & SN_TASK_WAVE) != wave_flag(f->runtime));
+}
+
+void sn_task_run(sn_fiber *f, sinew_task *t)
+{
+    if (SN_UNLIKELY(t->flags & SN_TASK_PINNED))
+        f->pinned = (int32_t)sn_worker_self()->index;
+    sn_task_finish(t, sn_task_call_alone(f, t));
+}
+
+intptr_t sn_task_call(sn_fiber *f, sinew_task *t, sn_frame *frame)
+{
+    sinew_task *outer = f->task;
+    frame->outer = f->frame;
+    frame->task = outer;
+    f->frame = frame;
+    begin(f, t);
+    intptr_t result = stillborn(f, t) ? -ECANCELED : settle_result(t, call_body(f, t));
+    f->task = outer;
+    f->frame = frame->outer;
+    return result;
+}
+
+SN_INLINE void count_end(sn_worker *w, sinew_task *t)
+{
+    sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
+}
+
+void sn_task_settle_in_place(sinew_task *t, intptr_t result)
+{
+    sn_worker *w = sn_worker_self();
+    sn_bump(&w->counters.in_place, 1);
+    sn_tsan_acquire(t);
+    if (SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext && !sn_load(&w->runtime->stopping, relaxed))) {
+        count_end(w, t);
+        free_descriptor(w, t);
+        return;
+    }
+    sn_task_finish(t, result);
+    sn_task_unref(t);
+}
+
+intptr_t sn_task_run_in_place(sn_fiber *f, sinew_task *t, sn_frame *frame)
+{
+    intptr_t result = sn_task_call(f, t, frame);
+    sn_task_settle_in_place(t, result);
+    return result;
+}
+
+intptr_t sn_task_call_alone(sn_fiber *f, sinew_task *t)
+{
+    begin(f, t);
+    intptr_t result = stillborn(f, t) ? -ECANCELED : settle_result(t, call_body(f, t));
+    f->task = NULL;
+    return result;
+}
+
+bool sn_task_take(sn_worker *w, sinew_task *t)
+{
+    if (t->flags & (SN_TASK_PINNED | SN_TASK_OWN_STACK))
+        return false;
+    if (sn_load(&t->queue_worker, relaxed) != (uint16_t)w->index)
+        return false;
+    return sn_runq_take(&w->runq, (sn_entry)t, t->queue_position);
+}
+
+static uintptr_t lock_waiters(sinew_task *t)
+{
+    for (;;) {
+        uintptr_t v = sn_load(&t->waiters, relaxed);
+        if (!(v & SN_WAITERS_LOCK) && sn_cas(&t->waiters, &v, v | SN_WAITERS_LOCK, acquire)) /* W3 */
+            return v;
+        sn_pause();
+    }
+}
+
+static void unlock_waiters(sinew_task *t, uintptr_t v)
+{
+    sn_store(&t->waiters, v, release); /* W1, W3 */
+}
+
+bool sn_task_add_waiter(sinew_task *t, sn_waiter *w)
+{
+    uintptr_t v = lock_waiters(t);
+    bool waits = v != SN_WAITERS_DONE;
+    if (waits) {
+        w->next = (sn_waiter *)v;
+        v = (uintptr_t)w;
+    }
+    unlock_waiters(t, v);
+    return waits;
+}
+
+bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
+{
+    uintptr_t v = lock_waiters(t);
+    bool found = false;
+    if (v != SN_WAITERS_DONE) {
+        sn_waiter *list = (sn_waiter *)v;
+        for (sn_waiter **at = &list; *at; at = &(*at)->next)
+            if (*at == w) {
+                *at = w->next;
+                found = true;
+                break;
+            }
+        v = (uintptr_t)list;
+    }
+    unlock_waiters(t, v);
+    return found;
+}
+
+static void fire_waiters(sinew_task *t, intptr_t result)
+{
+    sn_waiter *newest = (sn_waiter *)lock_waiters(t), *oldest = NULL;
+    while (newest) { /* the list is newest first; they are woken in the order in which they came */
+        sn_waiter *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        sn_waiter *next = oldest->next; /* firing gives the node away */
+        oldest->fire(oldest, result);
+        oldest = next;
+    }
+    unlock_waiters(t, SN_WAITERS_DONE); /* W1 */
+}
+
+void sn_task_finish(sinew_task *t, intptr_t result)
+{
+    sn_worker *w = sn_worker_self();
+    sn_runtime *rt = w->runtime;
+    struct sn_group *group = t->flags & SN_TASK_GROUP ? t->ext->group : NULL;
+    bool is_main = t == rt->main_task;
+    unsigned parity = t->flags / SN_TASK_WAVE;
+    sn_tsan_release(t);
+    t->state = SN_TASK_DONE;
+    t->result = result;
+    uintptr_t none = 0;
+    if (SN_UNLIKELY(!sn_cas(&t->waiters, &none, SN_WAITERS_DONE, acq_rel))) /* W1 */
+        fire_waiters(t, result);
+    if (group)
+        sn_group_child_done(group, t, result);
+    sn_task_unref(t);
+    sn_bump(&w->counters.finished[parity], 1);
+    if (SN_UNLIKELY(is_main))
+        sn_shutdown_begin(rt, result);
+    else if (SN_UNLIKELY(sn_load(&rt->stopping, relaxed)))
+        sn_shutdown_step(rt);
+}
+
+void sn_task_unref(sinew_task *t)
+{
+    if (sn_sub(&t->references, 1, acq_rel) != 1)
+        return;
+    sn_worker *w = sn_worker_self();
+    free_slow(t);
+    if (SN_LIKELY(w != NULL))
+        free_descriptor(w, t);
+    else if (sn_load(&t->fiber, relaxed)) /* one that never had a fiber stays unused until the runtime ends */
+        sn_task_pool_put(sn_load(&t->fiber, relaxed)->runtime->task_pool, t);
+}
+
+sinew_task *sinew_ref(sinew_task *t)
+{
+    if (t) {
+        sn_task_check_handle("sinew_ref", t, false);
+        sn_add(&t->references, 1, relaxed); /* the caller's own reference keeps it alive */
+    }
+    return t;
+}
+
+void sinew_detach(sinew_task *t)
+{
+    if (t) {
+        sn_task_check_handle("sinew_detach", t, true);
+        sn_task_unref(t);
+    }
+}
+
+sinew_task *sinew_self(void)
+{
+    sn_worker *w = sn_worker_self();
+    return w ? w->fiber->task : NULL;
+}
+
+bool sinew_done(const sinew_task *t)
+{
+    if (!t)
+        return true;
+    sn_task_check_handle("sinew_done", t, false);
+    bool done = sn_task_done(t);
+    if (done)
+        sn_tsan_acquire(t);
+    return done;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tasks. A descriptor is one cache line from a pool; a task gets a fiber when it starts, or runs in place on the one that awaits it.
+ *
+ *   FREE --spawn--> NEW --start--> STARTED --finish--> DONE --last reference--> FREE
+ *                    `----cancel seen at start, no stack----^
+ *
+ *   NEW       in exactly one run queue (or pinned queue, inbox). Who takes it out starts it; there is no other arbiter.
+ *   STARTED   fn is running or suspended on `fiber`
+ *   DONE      result is valid; published by the waiters word
+ *
+ * References: one for each handle, and one that belongs to the execution from spawn to finish.
+ *
+ * waiters: the list of those who wait, with a lock in its lowest bit; the value DONE_MARK once the task has ended.
+ *   W1  finish: cas(0 -> DONE_MARK) acq_rel, or lock + store release    publishes `result`
+ *   W2  any reader: load acquire == DONE_MARK                           sees `result`
+ *   W3  add, remove: lock by cas acquire, unlock by store release       the list
+ *   A node is fired with the lock held, so that remove (which takes the lock) never returns while its node is in use.
+ *
+ * cancel: a word of counts and flags; see cancel.h.
+ *
+ * In-place fast path: a task whose only references are the awaiter's and the execution's cannot have waiters, and nobody else can make a
+ * reference any more; so it is finished and freed without any read-modify-write (sn_task_run_in_place).
+ */
+#ifndef SN_TASK_H
+#define SN_TASK_H
+
+#include "runtime/worker.h"
+
+#include <sinew/task.h>
+
+enum { SN_TASK_FREE, SN_TASK_NEW, SN_TASK_STARTED, SN_TASK_DONE };
+
+/* Flags. */
+enum {
+    SN_TASK_PINNED = 1,    /* never in place, never stolen */
+    SN_TASK_OWN_STACK = 2, /* ext->stack_bytes asks for so much */
+    SN_TASK_GROUP = 4,     /* ext->group wants to know when it ends */
+    SN_TASK_WAVE = 0x80,   /* the parity of the shutdown wave it was spawned in */
+};
+
+typedef struct sn_waiter sn_waiter;
+struct sn_waiter {
+    sn_waiter *next;
+    void (*fire)(sn_waiter *waiter, intptr_t result); /* with the waiters lock held: touches the node last of all */
+};
+
+/* What only some tasks have. */
+typedef struct sn_task_ext {
+    char *name; /* owned */
+    size_t stack_bytes;
+    struct sn_group *group;
+    sinew_task *sibling_next, *sibling_previous; /* under the group's lock */
+    sn_message message; /* pinned, not started */
+} sn_task_ext;
+
+struct sinew_task {
+    _Atomic uintptr_t waiters;
+    _Atomic uint32_t references;
+    _Atomic uint32_t cancel;
+    union {
+        sinew_fn fn;      /* until it starts */
+        intptr_t result;  /* once DONE */
+    };
+    void *arg;
+    _Atomic(sn_fiber *) fiber; /* once started; stays set */
+    sn_task_ext *ext;
+    uint32_t queue_position; /* where the run queue has it; judged by the queue's slot, so may be stale */
+    _Atomic uint16_t queue_worker;
+    uint8_t state; /* written by who starts and finishes it; others may read it only as a hint */
+    uint8_t flags; /* fixed once it is queued */
+    sinew_task *next; /* pool */
+};
+
+_Static_assert(sizeof(sinew_task) == SN_CACHE_LINE, "a task descriptor is one cache line");
+
+#define SN_WAITERS_LOCK ((uintptr_t)1)
+#define SN_WAITERS_DONE ((uintptr_t)2)
+
+/* The pool of a runtime. */
+struct sn_task_pool *sn_task_pool_new(void);
+void sn_task_pool_destroy(struct sn_task_pool *pool);
+bool sn_task_pool_refill(sn_worker *w);
+void sn_task_pool_overflow(sn_worker *w);
+void sn_task_pool_put(struct sn_task_pool *pool, sinew_task *t); /* from any thread */
+
+/* A new descriptor with two references, not queued; NULL: no memory. */
+sinew_task *sn_task_new(sn_worker *w, sinew_fn fn, void *arg);
+sn_task_ext *sn_task_extend(sinew_task *t); /* NULL: no memory */
+
+/* Queues a NEW task on the calling worker. */
+void sn_task_push(sn_worker *w, sinew_task *t);
+
+/* A fiber that will start the task when it is switched to; NULL: no stack could be had, and the task has ended with -ENOMEM. */
+sn_fiber *sn_task_fiber(sn_worker *w, sinew_task *t);
+
+/* May the task run on this fiber, which is between tasks? */
+bool sn_task_fits(const sn_fiber *f, const sinew_task *t);
+
+/* Starts the task on the running fiber and finishes it. */
+void sn_task_run(sn_fiber *f, sinew_task *t);
+
+/* Calls the body with the current-task pointer moved to it; the result is final (cancels applied). `frame` is what it is nested in. */
+intptr_t sn_task_call(sn_fiber *f, sinew_task *t, sn_frame *frame);
+
+/* Ends a task: publishes the result, fires the waiters, drops the execution's reference. */
+void sn_task_finish(sinew_task *t, intptr_t result);
+
+/* If the task waits unstarted in the caller's own queue, takes it out: the caller must run it. */
+bool sn_task_take(sn_worker *w, sinew_task *t);
+
+/* Runs a task that was taken, in place, as the awaiter of the current task; uses up one reference. */
+intptr_t sn_task_run_in_place(sn_fiber *f, sinew_task *t, sn_frame *frame);
+
+/* Runs a task that was taken as the only one on its fiber; the caller finishes it. */
+intptr_t sn_task_call_alone(sn_fiber *f, sinew_task *t);
+
+/* Finishes a task that ran within the call of somebody who holds a reference, and uses that reference up. */
+void sn_task_settle_in_place(sinew_task *t, intptr_t result);
+
+/* Room for an in-place run on this fiber's stack? */
+SN_INLINE bool sn_task_has_room(const sn_worker *w, const sn_fiber *f)
+{
+    return sn_stack_left(f) >= w->runtime->in_place_bytes;
+}
+
+void sn_task_unref(sinew_task *t);
+
+SN_INLINE bool sn_task_done(const sinew_task *t)
+{
+    return sn_load(&((sinew_task *)(uintptr_t)t)->waiters, acquire) == SN_WAITERS_DONE; /* W2 */
+}
+
+/* False: the task has ended, `w` was not added. */
+bool sn_task_add_waiter(sinew_task *t, sn_waiter *w);
+/* False: it has fired. */
+bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w);
+
+/* Debug builds: stops if the handle was used up. `consumes`: the call wants a reference of its own, so that the one of the execution
+ * (all that a borrowed sinew_self() may have) does not count. */
+SN_INLINE void sn_task_check_handle(const char *call, const sinew_task *t, bool consumes)
+{
+#if SN_DEBUG
+    uint32_t references = sn_load(&((sinew_task *)(uintptr_t)t)->references, acquire);
+    SN_CHECK(references > 1 || (references == 1 && (!consumes || sn_task_done(t))),
+             "%s: this task handle was used up before (by await, gather, detach, ...); take a sinew_ref first if you need it twice",
+             call);
+#endif
+    (void)call;
+    (void)t;
+    (void)consumes;
+}
+
+#endif

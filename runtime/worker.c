@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's loop and its queues.
+ *
+ * A fiber that suspends switches straight to the next ready one (fiber.c); the loop here, on the thread's own stack, is visited when
+ * nothing is ready, and every SN_BUDGET switches, so that timers, I/O and messages are looked at however busy the tasks are.
+ *
+ *     look around (messages, timers, driver) -> run what is ready -> steal -> sleep
+ *
+ * Rejected: a fiber of its own for the loop (one more switch for nothing); polling at every switch (a clock reading, 25 ns, each).
+ */
+#include "runtime/worker.h"
+
+#include "runtime/cancel.h"
+#include "runtime/clock.h"
+#include "runtime/task.h"
+
+_Thread_local sn_worker *sn_tls_worker __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+SN_NOINLINE sn_worker *sn_worker_self_slow(void)
+{
+    sn_worker *w = sn_tls_worker;
+    __asm__ volatile("" : "+r"(w)::"memory");
+    return w;
+}
+
+static sn_entry pop_pinned(sn_worker *w)
+{
+    sn_message *m = w->pinned_first;
+    if (!m)
+        return 0;
+    w->pinned_first = m->next;
+    return m->kind == SN_MESSAGE_FIBER ? (sn_entry)m->subject | SN_ENTRY_FIBER : (sn_entry)m->subject;
+}
+
+void sn_pinned_push(sn_worker *w, sn_message *m)
+{
+    m->next = NULL;
+    if (w->pinned_first)
+        w->pinned_last->next = m;
+    else
+        w->pinned_first = m;
+    w->pinned_last = m;
+}
+
+sn_entry sn_next(sn_worker *w)
+{
+    if (SN_UNLIKELY(--w->budget <= 0))
+        return 0;
+    if (SN_UNLIKELY(w->pinned_first != NULL)) { /* the two queues take turns */
+        w->pinned_turn = !w->pinned_turn;
+        if (w->pinned_turn)
+            return pop_pinned(w);
+        sn_entry e = sn_runq_pop(&w->runq);
+        return e ? e : pop_pinned(w);
+    }
+    return sn_runq_pop(&w->runq);
+}
+
+void sn_post(sn_worker *to, sn_message *m)
+{
+    ck_stack_push_mpmc(&to->inbox, &m->link);
+    atomic_thread_fence(memory_order_seq_cst); /* p1 before p2 in idle.h; partner: s1, fence, s2 */
+    if (sn_load(&to->asleep, relaxed))
+        to->runtime->driver->wake(to->driver);
+}
+
+void sn_ready(sn_fiber *f)
+{
+    sn_worker *w = sn_worker_self();
+    sn_runtime *rt = f->runtime;
+    if (SN_LIKELY(w != NULL && w->runtime == rt && f->pinned < 0)) {
+        sn_push(w, (sn_entry)f | SN_ENTRY_FIBER);
+        return;
+    }
+    f->message.kind = SN_MESSAGE_FIBER;
+    f->message.subject = f;
+    if (f->pinned >= 0 && w == &rt->workers[f->pinned])
+        sn_pinned_push(w, &f->message);
+    else if (f->pinned >= 0)
+        sn_post(&rt->workers[f->pinned], &f->message);
+    else
+        sn_post(&rt->workers[sn_add(&rt->foreign_turn, 1, relaxed) % rt->workers_count], &f->message);
+}
+
+static void drain_inbox(sn_worker *w)
+{
+    if (SN_LIKELY(CK_STACK_ISEMPTY(&w->inbox)))
+        return;
+    ck_stack_entry_t *newest = ck_stack_batch_pop_upmc(&w->inbox), *oldest = NULL;
+    while (newest) {
+        ck_stack_entry_t *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        sn_message *m = SN_CONTAINER(oldest, sn_message, link);
+        oldest = oldest->next; /* handing the message on gives it away */
+        if (m->kind == SN_MESSAGE_CANCEL_OP) {
+            sn_op *op = m->subject;
+            sn_fiber *f = op->fiber;
+            if (!sn_load(&op->done, relaxed))
+                w->runtime->driver->cancel(w->driver, op);
+            sn_store(&op->cancel_taken, 1, release); /* the operation may be gone after this */
+            sn_unpark(f);
+        } else if (m->kind == SN_MESSAGE_FIBER && ((sn_fiber *)m->subject)->pinned < 0) {
+            sn_push(w, (sn_entry)m->subject | SN_ENTRY_FIBER);
+        } else {
+            sn_pinned_push(w, m);
+        }
+    }
+}
+
+static void deliver_interrupt(sn_runtime *rt)
+{
+    if (sn_exchange(&rt->interrupted, 0, acq_rel)) {
+        rt->interrupt_handled = true;
+        sinew_cancel(rt->main_task);
+    }
+}
+
+static void look_around(sn_worker *w)
+{
+    sn_runtime *rt = w->runtime;
+    w->budget = SN_BUDGET;
+    sn_bump(&w->counters.polls, 1);
+    drain_inbox(w);
+    if (SN_UNLIKELY(sn_load(&rt->interrupted, relaxed)))
+        deliver_interrupt(rt);
+    sinew_time now = sn_clock_now();
+    w->fair_at = now;
+    if (sn_timers_earliest(&w->timers) <= now)
+        sn_timers_expire(&w->timers, now, false);
+    /* With nothing else to do the next driver call is the one that waits: let it submit, too. */
+    rt->driver->poll(w->driver, sn_runq_length(&w->runq) == 0);
+}
+
+static void run(sn_worker *w, sn_entry e)
+{
+    if (w->searching)
+        sn_idle_found(w);
+    sn_fiber *f = e & SN_ENTRY_FIBER ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_task_fiber(w, (sinew_task *)e);
+    if (f)
+        sn_switch(w, &w->sched, f, SN_AFTER_NOTHING);
+}
+
+static void take_stolen(void *arg, sn_entry e)
+{
+    sn_worker *w = arg;
+    if (!(e & SN_ENTRY_FIBER)) {
+        sinew_task *t = (sinew_task *)e;
+        t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
+        sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
+    }
+    sn_runq_push(&w->runq, e);
+    sn_bump(&w->counters.tasks_stolen, 1);
+}
+
+/* Tries each other worker once, from a random one on. False: all were empty or busy. */
+static bool steal(sn_worker *w)
+{
+    sn_runtime *rt = w->runtime;
+    uint32_t n = rt->workers_count;
+    if (n == 1)
+        return false;
+    uint32_t first = sn_random_below(&w->random, n);
+    for (uint32_t i = 0; i < n; i++) {
+        sn_worker *victim = &rt->workers[(first + i) % n];
+        if (victim == w || sn_runq_length(&victim->runq) == 0)
+            continue;
+        if (sn_runq_steal(&victim->runq, SN_STEAL_MOST, take_stolen, w) == SN_STEAL_GOT) {
+            sn_bump(&w->counters.steals, 1);
+            return true;
+        }
+        sn_bump(&w->counters.steals_failed, 1);
+    }
+    return false;
+}
+
+void sn_worker_loop(sn_worker *w)
+{
+    sn_runtime *rt = w->runtime;
+    while (!sn_load(&rt->stop, acquire)) {
+        look_around(w);
+        sn_entry e = sn_next(w);
+        if (e)
+            run(w, e);
+        else if (!steal(w))
+            sn_idle_sleep(w); /* looks at all queues again before it sleeps, so a busy victim is not taken for an empty one */
+    }
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workers and the runtime that owns them. What each field belongs to is said beside it; "owner" is the worker's thread.
+ *
+ * Hazard: a fiber may go on in another thread after any call that switches. `sn_worker_self()` must then be asked again; nothing taken
+ * from thread-local storage may live across. The compilers cache thread-local addresses across calls, so the accessor
+ * reads through a volatile asm, which they may not.
+ */
+#ifndef SN_WORKER_H
+#define SN_WORKER_H
+
+#include "runtime/driver.h"
+#include "runtime/fiber.h"
+#include "runtime/idle.h"
+#include "runtime/random.h"
+#include "runtime/runq.h"
+#include "runtime/stack.h"
+#include "runtime/timer.h"
+
+#include <sinew/runtime.h>
+
+#include <ck_stack.h>
+#include <pthread.h>
+#include <signal.h>
+
+enum {
+    SN_STEAL_MOST = 4096,         /* entries at once */
+    SN_BUDGET = 64,               /* switches between two visits to the scheduler */
+    SN_FAIR_NS = 1000000,         /* in-place runs give way to others about this often */
+    SN_FIBERS_KEEP = 64,          /* pooled fibers of a worker; twice as many overflow */
+    SN_TASKS_BATCH = 256,         /* task descriptors moved between pools at once */
+    SN_IN_PLACE_SHARE = 2,        /* in place only while 1/2 of a default stack is left */
+    SN_TRIM_BATCH = 256,          /* stacks given back to the kernel by a worker about to sleep */
+};
+
+typedef struct sn_counters {
+    _Atomic uint64_t spawned[2], finished[2]; /* by the parity of the task's wave: see shutdown.c */
+    _Atomic uint64_t in_place, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, submitted, completed;
+    _Atomic int64_t fibers_live;
+} sn_counters;
+
+struct sn_worker {
+    /* owner */
+    sn_fiber *fiber; /* what runs now: a fiber, or `sched` */
+    sn_runtime *runtime;
+    sn_fiber *switch_from; /* who was left, and what is to be done to it: read by who arrives */
+    sn_after switch_after;
+    int32_t budget;
+    uint32_t index;
+    int *errno_location;
+    sinew_task *free_tasks;
+    uint32_t free_tasks_count;
+    uint32_t fibers_count;
+    sn_fiber *fibers;
+    sinew_time fair_at; /* when the scheduler last had a look around */
+    sn_runq runq;       /* owner and thieves */
+    sn_counters counters; /* written by the owner, read by anyone */
+
+    sn_message *pinned_first, *pinned_last;
+    bool pinned_turn, searching;
+    sn_driver *driver;
+    sn_random random;
+    sn_fiber sched; /* the thread's own stack */
+    char *alternate_stack;
+    stack_t previous_alternate;
+    int thread_result;
+    pthread_t thread;
+    bool thread_started;
+
+    /* everyone */
+    sn_timers timers __attribute__((aligned(SN_CACHE_LINE)));
+    ck_stack_t inbox __attribute__((aligned(SN_CACHE_LINE)));
+    _Atomic uint32_t asleep; /* idle.h */
+    sn_worker *idle_next;    /* under the idle lock */
+    bool idle_listed;
+};
+
+struct sn_runtime {
+    sn_worker *workers;
+    uint32_t workers_count;
+    const sn_driver_ops *driver;
+    size_t stack_bytes, in_place_bytes;
+    _Atomic uint32_t wave; /* shutdown.c */
+    _Atomic uint32_t stopping, stop;
+    sn_idle idle;
+    sn_stacks stacks;
+    struct sn_task_pool *task_pool;
+    sinew_task *main_task;
+    intptr_t main_result;
+    _Atomic uint32_t interrupted; /* SIGINT arrived */
+    bool interrupt_handled, deadlock_reported;
+    _Atomic uint32_t shutdown_requests;
+    pthread_barrier_t end; /* all workers have left their loops */
+    _Atomic uint32_t foreign_turn;
+};
+
+extern _Thread_local sn_worker *sn_tls_worker __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* The one out-of-line accessor; NULL in a thread that is no worker. */
+sn_worker *sn_worker_self_slow(void);
+
+SN_INLINE sn_worker *sn_worker_self(void)
+{
+#if defined(__x86_64__) && !SN_ASAN && !SN_TSAN
+    sn_worker *w;
+    __asm__ volatile("movq sn_tls_worker@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
+    return w;
+#else
+    return sn_worker_self_slow();
+#endif
+}
+
+/* The worker, when the caller is a task; NULL otherwise. */
+SN_INLINE sn_worker *sn_worker_of_task(void)
+{
+    sn_worker *w = sn_worker_self();
+    return w && w->fiber->task ? w : NULL;
+}
+
+SN_INLINE void sn_notify(sn_worker *w)
+{
+    sn_fence_hot();
+    if (SN_UNLIKELY(sn_idle_wants_wake(sn_load(&w->runtime->idle.word, relaxed)))) /* p2; a stale value is covered by s2 */
+        sn_wake_one(w->runtime);
+}
+
+/* Queues something ready on the calling worker and wakes a sleeper if that helps. */
+SN_INLINE void sn_push(sn_worker *w, sn_entry e)
+{
+    sn_runq_push(&w->runq, e);
+    sn_notify(w);
+}
+
+/* Queues a ready fiber from any thread, on its own worker if it is pinned. */
+void sn_ready(sn_fiber *f);
+
+/* What to run next: from the pinned queue or the run queue; 0 when there is nothing or the budget is used up. */
+sn_entry sn_next(sn_worker *w);
+
+/* Puts a message into a worker's inbox and wakes it if it sleeps. Any thread. */
+void sn_post(sn_worker *to, sn_message *m);
+void sn_pinned_push(sn_worker *w, sn_message *m);
+
+/* The worker's loop on its thread's stack, until the runtime stops. */
+void sn_worker_loop(sn_worker *w);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: when every task waits for another one and nothing from outside can wake them, the run says so, lists them and
+ * ends with -EDEADLK; and it never says so while a timer, an operation or a running task can still wake someone.
+ * Method: forked children with captured stderr for true deadlocks; in-process runs that come close to one.
+ * Cannot see: a deadlock among some tasks while others still run, which is not promised.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include <tests/support/child.h>
+#include <tests/support/run.h>
+#include <tests/support/tasks.h>
+
+static sinew_sem never;
+
+static intptr_t wait_for_nobody(void *arg)
+{
+    (void)arg;
+    return sinew_sem_wait(&never);
+}
+
+static intptr_t one_waiter(void *arg)
+{
+    (void)arg;
+    sinew_sem_init(&never, 0);
+    int r = (int)sinew_await(spawn_named("lonely-waiter", wait_for_nobody, NULL));
+    CHECK(r < 0);
+    return r;
+}
+
+static intptr_t main_waits(void *arg)
+{
+    (void)arg;
+    sinew_sem_init(&never, 0);
+    sinew_detach(spawn_named("lonely-waiter", wait_for_nobody, NULL));
+    int r = sinew_sem_wait(&never);
+    CHECK(r < 0);
+    return r;
+}
+
+static intptr_t lock_twice(void *arg)
+{
+    (void)arg;
+    static sinew_mutex m;
+    sinew_mutex_init(&m);
+    sinew_detach(spawn_named("lonely-waiter", wait_for_nobody, NULL));
+    CHECK_EQ(sinew_mutex_lock(&m), 0);
+    int r = sinew_mutex_lock(&m);
+    CHECK(r < 0);
+    return r;
+}
+
+static sinew_task *circle[2];
+static atomic_int circle_ready;
+
+static intptr_t await_the_other(void *arg)
+{
+    yield_until(&circle_ready, 1);
+    return sinew_await(circle[arg != NULL]);
+}
+
+static intptr_t await_in_a_circle(void *arg)
+{
+    (void)arg;
+    atomic_store(&circle_ready, 0);
+    sinew_task *a = spawn_named("lonely-waiter", await_the_other, "");
+    sinew_task *b = spawn_named("other-waiter", await_the_other, NULL);
+    circle[0] = sinew_ref(a);
+    circle[1] = sinew_ref(b);
+    atomic_store(&circle_ready, 1);
+    sinew_task *both[2] = {a, b};
+    return sinew_gather_settled(both, 2, NULL);
+}
+
+struct deadlock {
+    unsigned workers;
+    sinew_fn fn;
+};
+
+static int deadlocked_run(void *arg)
+{
+    struct deadlock *d = arg;
+    CHECK_EQ(run_workers(d->workers, d->fn, NULL), -EDEADLK);
+    return 0;
+}
+
+static void expect_deadlock(sinew_fn fn)
+{
+    for (size_t i = 0; i < WORKER_COUNTS; i++) {
+        struct deadlock d = {worker_counts[i], fn};
+        child_end end;
+        assert_true(run_child_with(deadlocked_run, &d, (unsigned)scaled(20, 100), NULL, NULL, &end));
+        if (end.code != 0 || !strstr(end.err, "lonely-waiter"))
+            fail_msg("%u workers: code %d, signal %d, stderr:\n%s", d.workers, end.code, end.signal, end.err);
+    }
+}
+
+static void a_task_that_waits_for_nobody_is_listed(void **state)
+{
+    (void)state;
+    expect_deadlock(one_waiter);
+}
+
+static void a_main_that_waits_for_nobody_gets_the_error(void **state)
+{
+    (void)state;
+    expect_deadlock(main_waits);
+}
+
+static void a_mutex_locked_twice_is_a_deadlock(void **state)
+{
+    (void)state;
+    expect_deadlock(lock_twice);
+}
+
+static void tasks_that_await_each_other_are_a_deadlock(void **state)
+{
+    (void)state;
+    expect_deadlock(await_in_a_circle);
+}
+
+static intptr_t post_after_a_sleep(void *arg)
+{
+    int r = sinew_sleep(SINEW_MS(30));
+    sinew_sem_post(arg);
+    return r;
+}
+
+IN_RUNTIME(a_sleeper_can_wake_the_others)
+{
+    sinew_sem s;
+    sinew_sem_init(&s, 0);
+    sinew_task *t = sinew_spawn(post_after_a_sleep, &s);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_await(t), 0);
+    return 0;
+}
+
+IN_RUNTIME(a_timeout_can_wake_its_task)
+{
+    sinew_sem s;
+    sinew_sem_init(&s, 0);
+    sinew_timeout t;
+    sinew_timeout_begin(&t, SINEW_MS(20));
+    CHECK_EQ(sinew_sem_wait(&s), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+    gate g;
+    gate_init(&g, 0);
+    sinew_task *waiter = sinew_spawn(gate_pass, &g);
+    CHECK_EQ(sinew_wait_for(waiter, SINEW_MS(20)), -ETIMEDOUT);
+    return 0;
+}
+
+struct reader {
+    int fd;
+    sinew_sem *then;
+};
+
+static intptr_t read_then_post(void *arg)
+{
+    struct reader *r = arg;
+    char c;
+    ssize_t n = sinew_read(r->fd, &c, 1);
+    sinew_sem_post(r->then);
+    return n;
+}
+
+static void *write_later(void *arg)
+{
+    usleep(30000);
+    ssize_t n = write(*(int *)arg, "x", 1);
+    return n == 1 ? arg : NULL;
+}
+
+IN_RUNTIME(io_can_wake_its_task)
+{
+    int p[2];
+    if (!CHECK_EQ(pipe(p), 0))
+        return 1;
+    sinew_sem s;
+    sinew_sem_init(&s, 0);
+    struct reader r = {p[0], &s};
+    pthread_t thread;
+    sinew_task *t = sinew_spawn(read_then_post, &r);
+    pthread_create(&thread, NULL, write_later, &p[1]);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_await(t), 1);
+    pthread_join(thread, NULL);
+    close(p[0]);
+    close(p[1]);
+    return 0;
+}
+
+static intptr_t compute_then_post(void *arg)
+{
+    for (sinew_time end = sinew_now() + SINEW_MS(30); sinew_now() < end;)
+        ;
+    sinew_sem_post(arg);
+    return 0;
+}
+
+IN_RUNTIME(a_computing_task_can_wake_the_others)
+{
+    sinew_sem s;
+    sinew_sem_init(&s, 0);
+    sinew_task *t = sinew_spawn(compute_then_post, &s);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_await(t), 0);
+    return 0;
+}
+
+/* Many waits that end at the last moment: the worker that looks for a deadlock must not mistake them for one. */
+static intptr_t hand_on(void *arg)
+{
+    sinew_sem *ring = arg;
+    int r = sinew_sem_wait(&ring[0]);
+    sinew_sem_post(&ring[1]);
+    return r;
+}
+
+IN_RUNTIME(tasks_that_wake_each_other_in_turn_are_no_deadlock)
+{
+    enum { RING = 50 };
+    int rounds = (int)scaled(200, 20);
+    sinew_sem ring[RING + 1];
+    sinew_task *tasks[RING];
+    for (int round = 0; round < rounds; round++) {
+        for (int i = 0; i <= RING; i++)
+            sinew_sem_init(&ring[i], 0);
+        for (int i = 0; i < RING; i++)
+            tasks[i] = sinew_spawn(hand_on, &ring[i]);
+        sinew_sem_post(&ring[0]);
+        CHECK_EQ(sinew_sem_wait(&ring[RING]), 0);
+        CHECK_EQ(sinew_gather(tasks, RING, NULL), 0);
+    }
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(a_task_that_waits_for_nobody_is_listed),
+          cmocka_unit_test(a_main_that_waits_for_nobody_gets_the_error),
+          cmocka_unit_test(a_mutex_locked_twice_is_a_deadlock),
+          cmocka_unit_test(tasks_that_await_each_other_are_a_deadlock), cmocka_unit_test(a_sleeper_can_wake_the_others),
+          cmocka_unit_test(a_timeout_can_wake_its_task), cmocka_unit_test(io_can_wake_its_task),
+          cmocka_unit_test(a_computing_task_can_wake_the_others),
+          cmocka_unit_test(tasks_that_wake_each_other_in_turn_are_no_deadlock))

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: map calls fn once for each element, keeps the order of results, waits for all, and passes cancels on.
+ * Method: arrays with counters in each element; children held at gates; 1, 2 and 8 workers.
+ * Cannot see: how the elements are spread over workers.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <tests/support/run.h>
+#include <tests/support/tasks.h>
+
+struct element {
+    long number;
+    atomic_int calls;
+};
+
+static intptr_t square(void *arg)
+{
+    struct element *e = arg;
+    atomic_fetch_add(&e->calls, 1);
+    return e->number * e->number;
+}
+
+IN_RUNTIME(map_calls_once_for_each_element_and_keeps_the_order)
+{
+    size_t n = scaled(100000, 3000);
+    struct element *elements = calloc(n, sizeof *elements);
+    intptr_t *results = calloc(n, sizeof *results);
+    for (size_t i = 0; i < n; i++)
+        elements[i].number = (long)i;
+    CHECK_EQ(sinew_map(square, elements, sizeof *elements, n, results), 0);
+    size_t wrong = 0;
+    for (size_t i = 0; i < n; i++)
+        wrong += results[i] != (intptr_t)(i * i) || elements[i].calls != 1;
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(sinew_map(square, elements, sizeof *elements, n, NULL), 0);
+    for (size_t i = 0; i < n; i++)
+        wrong += elements[i].calls != 2;
+    CHECK_EQ(wrong, 0);
+    free(results);
+    free(elements);
+    return 0;
+}
+
+IN_RUNTIME(stride_zero_gives_every_call_the_same_pointer)
+{
+    struct element one = {.number = 3};
+    intptr_t results[50];
+    CHECK_EQ(sinew_map(square, &one, 0, 50, results), 0);
+    CHECK_EQ(one.calls, 50);
+    for (int i = 0; i < 50; i++)
+        CHECK_EQ(results[i], 9);
+    return 0;
+}
+
+IN_RUNTIME(map_over_nothing_gives_zero)
+{
+    CHECK_EQ(sinew_map(square, NULL, sizeof(struct element), 0, NULL), 0);
+    CHECK_EQ(sinew_map(NULL, NULL, 0, 1, NULL), -EINVAL);
+    return 0;
+}
+
+static intptr_t check_child(void *arg)
+{
+    CHECK(sinew_self() != arg);
+    CHECK_EQ(sinew_cancelling(), 0);
+    return 0;
+}
+
+IN_RUNTIME(each_call_is_a_task_of_its_own)
+{
+    CHECK_EQ(sinew_map(check_child, sinew_self(), 0, 20, NULL), 0);
+    return 0;
+}
+
+IN_RUNTIME(map_waits_for_all_and_returns_the_first_error_in_time)
+{
+    enum { N = 4 };
+    static gate gates[N];
+    intptr_t results[N];
+    for (int i = 0; i < N; i++)
+        gate_init(&gates[i], i);
+    gates[2].result = -EIO;
+    gates[0].result = -EBADMSG;
+    for (int i = 0; i < N; i++)
+        gate_open(&gates[i], 1);
+    int r = sinew_map(gate_pass, gates, sizeof gates[0], N, results);
+    CHECK(r == -EIO || r == -EBADMSG);
+    for (int i = 0; i < N; i++) {
+        CHECK_EQ(gates[i].ended, 1);
+        CHECK_EQ(gates[i].cancelled, 0);
+        CHECK_EQ(results[i], gates[i].result);
+    }
+    return 0;
+}
+
+struct mapping {
+    gate *gates;
+    size_t n;
+    intptr_t *results;
+    atomic_bool returned;
+    int cancelling, next_checkpoint;
+};
+
+static intptr_t map_in_task(void *arg)
+{
+    struct mapping *m = arg;
+    int r = sinew_map(gate_pass, m->gates, sizeof m->gates[0], m->n, m->results);
+    m->cancelling = sinew_cancelling();
+    atomic_store(&m->returned, true);
+    m->next_checkpoint = sinew_yield();
+    return r;
+}
+
+IN_RUNTIME(a_failing_element_does_not_end_the_wait_for_the_others)
+{
+    gate gates[3];
+    intptr_t results[3];
+    for (int i = 0; i < 3; i++)
+        gate_init(&gates[i], i);
+    gates[1].result = -EIO;
+    struct mapping m = {.gates = gates, .n = 3, .results = results};
+    sinew_task *t = sinew_spawn(map_in_task, &m);
+    for (int i = 0; i < 3; i++)
+        yield_until(&gates[i].reached, 1);
+    gate_open(&gates[1], 1);
+    yield_until(&gates[1].ended, 1);
+    for (int i = 0; i < 50; i++)
+        sinew_yield();
+    CHECK(!m.returned);
+    gate_open(&gates[0], 1);
+    gate_open(&gates[2], 1);
+    CHECK_EQ(sinew_await(t), -EIO);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(results[i], gates[i].result);
+        CHECK_EQ(gates[i].cancelled, 0);
+    }
+    return 0;
+}
+
+IN_RUNTIME(a_cancelled_map_cancels_every_element_and_waits_for_all)
+{
+    gate gates[3];
+    intptr_t results[3];
+    for (int i = 0; i < 3; i++)
+        gate_init(&gates[i], 7);
+    gates[1].swallow = true;
+    struct mapping m = {.gates = gates, .n = 3, .results = results};
+    sinew_task *t = sinew_spawn(map_in_task, &m);
+    for (int i = 0; i < 3; i++)
+        yield_until(&gates[i].reached, 1);
+    CHECK(sinew_cancel(t));
+    for (int i = 0; i < 3; i++)
+        yield_until(&gates[i].cancelled, 1);
+    yield_until(&gates[0].ended, 1);
+    yield_until(&gates[2].ended, 1);
+    for (int i = 0; i < 50; i++)
+        sinew_yield();
+    CHECK(!m.returned);
+    gate_open(&gates[1], 1);
+    CHECK_EQ(sinew_await(t), -ECANCELED);
+    CHECK_EQ(results[0], -ECANCELED);
+    CHECK_EQ(results[1], 7);
+    CHECK_EQ(results[2], -ECANCELED);
+    CHECK_EQ(m.cancelling, 1);
+    CHECK_EQ(m.next_checkpoint, 0);
+    return 0;
+}
+
+IN_RUNTIME(a_timeout_around_a_map_cancels_the_elements)
+{
+    gate gates[3];
+    for (int i = 0; i < 3; i++)
+        gate_init(&gates[i], 7);
+    sinew_timeout scope;
+    sinew_timeout_begin(&scope, SINEW_MS(5));
+    CHECK_EQ(sinew_map(gate_pass, gates, sizeof gates[0], 3, NULL), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&scope), -ETIMEDOUT);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(gates[i].ended, gates[i].reached);
+    CHECK_EQ(sinew_cancelling(), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+/* A tree of maps: ten children a node. */
+struct node {
+    long first, size;
+};
+
+static intptr_t sum_leaves(void *arg)
+{
+    struct node *s = arg;
+    if (s->size == 1)
+        return s->first;
+    struct node children[10];
+    intptr_t results[10];
+    for (int i = 0; i < 10; i++)
+        children[i] = (struct node){s->first + i * (s->size / 10), s->size / 10};
+    int r = sinew_map(sum_leaves, children, sizeof children[0], 10, results);
+    if (r < 0)
+        return r;
+    intptr_t sum = 0;
+    for (int i = 0; i < 10; i++)
+        sum += results[i];
+    return sum;
+}
+
+IN_RUNTIME(maps_nest)
+{
+    long size = (long)scaled(100000, 1000);
+    struct node root = {0, size};
+    CHECK_EQ(sum_leaves(&root), size * (size - 1) / 2);
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(map_calls_once_for_each_element_and_keeps_the_order),
+          cmocka_unit_test(stride_zero_gives_every_call_the_same_pointer),
+          cmocka_unit_test(map_over_nothing_gives_zero), cmocka_unit_test(each_call_is_a_task_of_its_own),
+          cmocka_unit_test(map_waits_for_all_and_returns_the_first_error_in_time),
+          cmocka_unit_test(a_failing_element_does_not_end_the_wait_for_the_others),
+          cmocka_unit_test(a_cancelled_map_cancels_every_element_and_waits_for_all),
+          cmocka_unit_test(a_timeout_around_a_map_cancels_the_elements), cmocka_unit_test(maps_nest))

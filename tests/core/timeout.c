@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: a timeout scope delivers -ETIMEDOUT once, to the right scope, at a checkpoint, and undoes what was waited for.
+ * Method: scopes around every suspending call of the core (those of I/O are in tests/io/interrupt.c), nested in both
+ * orders, already expired, moved, and raced by cancels.
+ * Cannot see: lateness; only that no scope expires early.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <tests/support/run.h>
+#include <tests/support/tasks.h>
+
+IN_RUNTIME(a_scope_that_does_not_expire_leaves_no_trace)
+{
+    sinew_timeout t;
+    sinew_timeout_begin(&t, VERY_LONG);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_sleep(SINEW_US(100)), 0);
+    CHECK_EQ(sinew_timeout_end(&t), 0);
+    sinew_timeout_begin(&t, SINEW_FOREVER);
+    CHECK_EQ(sinew_sleep(SINEW_US(100)), 0);
+    CHECK_EQ(sinew_timeout_end(&t), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(an_expiry_is_delivered_once_and_reported_at_the_end)
+{
+    sinew_timeout t;
+    sinew_time begin = sinew_now();
+    sinew_timeout_begin(&t, SINEW_MS(5));
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK(sinew_now() - begin >= SINEW_MS(5));
+    /* Swallowed: the body may go on inside the scope. */
+    CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+    CHECK_EQ(sinew_cancelling(), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0);
+    return 0;
+}
+
+IN_RUNTIME(the_outer_scope_first_passes_through_the_inner_one)
+{
+    sinew_timeout outer, inner;
+    sinew_timeout_begin(&outer, SINEW_MS(3));
+    sinew_timeout_begin(&inner, VERY_LONG);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&inner), 0);
+    CHECK_EQ(sinew_timeout_end(&outer), -ETIMEDOUT);
+    CHECK_EQ(sinew_cancelling(), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(the_inner_scope_first_leaves_the_outer_one_alone)
+{
+    sinew_timeout outer, inner;
+    sinew_timeout_begin(&outer, VERY_LONG);
+    sinew_timeout_begin(&inner, SINEW_MS(3));
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&inner), -ETIMEDOUT);
+    CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0);
+    CHECK_EQ(sinew_timeout_end(&outer), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(inner_and_outer_scope_each_deliver_once)
+{
+    sinew_timeout outer, inner;
+    sinew_timeout_begin(&outer, SINEW_MS(20));
+    sinew_timeout_begin(&inner, SINEW_MS(2));
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&inner), -ETIMEDOUT);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&outer), -ETIMEDOUT);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(scopes_nest_deeply)
+{
+    enum { DEPTH = 30 };
+    sinew_timeout scopes[DEPTH];
+    int middle = DEPTH / 2;
+    for (int i = 0; i < DEPTH; i++)
+        sinew_timeout_begin(&scopes[i], i == middle ? SINEW_MS(2) : VERY_LONG);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    for (int i = DEPTH - 1; i >= 0; i--)
+        CHECK_EQ(sinew_timeout_end(&scopes[i]), i == middle ? -ETIMEDOUT : 0);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(a_scope_without_time_expires_at_the_next_checkpoint)
+{
+    static const sinew_time durations[] = {0, -1, INT64_MIN};
+    for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++) {
+        sinew_timeout t;
+        sinew_timeout_begin(&t, durations[i]);
+        CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+        CHECK_EQ(sinew_yield(), 0);
+        CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+    }
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(a_body_without_checkpoint_is_not_stopped_and_leaves_no_expiry_behind)
+{
+    sinew_timeout t;
+    sinew_timeout_begin(&t, 0);
+    int end = sinew_timeout_end(&t);
+    /* Nobody has seen it expire; whether the end calls it expired is left open. */
+    CHECK(end == 0 || end == -ETIMEDOUT);
+    CHECK_EQ(sinew_yield(), 0);
+    sinew_timeout_begin(&t, SINEW_MS(1));
+    for (sinew_time until = sinew_now() + SINEW_MS(5); sinew_now() < until;)
+        ;
+    end = sinew_timeout_end(&t);
+    CHECK(end == 0 || end == -ETIMEDOUT);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_sleep(SINEW_MS(3)), 0);
+    return 0;
+}
+
+IN_RUNTIME(reset_moves_the_deadline_both_ways)
+{
+    sinew_timeout t;
+    sinew_timeout_begin(&t, SINEW_MS(20));
+    CHECK_EQ(sinew_timeout_reset(&t, VERY_LONG), 0);
+    CHECK_EQ(sinew_sleep(SINEW_MS(30)), 0);
+    CHECK_EQ(sinew_timeout_reset(&t, SINEW_FOREVER), 0);
+    CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0);
+    CHECK_EQ(sinew_timeout_end(&t), 0);
+    sinew_timeout_begin(&t, SINEW_FOREVER);
+    sinew_time begin = sinew_now();
+    CHECK_EQ(sinew_timeout_reset(&t, SINEW_MS(3)), 0);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK(sinew_now() - begin >= SINEW_MS(3));
+    CHECK_EQ(sinew_timeout_reset(&t, VERY_LONG), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+    sinew_timeout_begin(&t, VERY_LONG);
+    CHECK_EQ(sinew_timeout_reset(&t, 0), 0);
+    CHECK_EQ(sinew_yield(), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+    return 0;
+}
+
+IN_RUNTIME(reset_outside_the_scope_gives_einval)
+{
+    sinew_timeout t = {{0}};
+    CHECK_EQ(sinew_timeout_reset(&t, VERY_LONG), -EINVAL);
+    sinew_timeout_begin(&t, VERY_LONG);
+    CHECK_EQ(sinew_timeout_end(&t), 0);
+    CHECK_EQ(sinew_timeout_reset(&t, VERY_LONG), -EINVAL);
+    CHECK_EQ(sinew_yield(), 0);
+    return 0;
+}
+
+IN_RUNTIME(a_cancel_wins_over_a_timeout)
+{
+    sinew_timeout t;
+    sinew_timeout_begin(&t, 0);
+    CHECK(sinew_cancel(sinew_self()));
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
+    int end = sinew_timeout_end(&t);
+    CHECK(end == 0 || end == -ETIMEDOUT);
+    CHECK_EQ(sinew_cancelling(), 1);
+    /* One delivery served both; neither comes a second time. */
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_uncancel(), 0);
+    return 0;
+}
+
+struct scoped {
+    sinew_time duration;
+    atomic_int started;
+    int slept, end, next_checkpoint;
+};
+
+static intptr_t sleep_in_scope(void *arg)
+{
+    struct scoped *s = arg;
+    sinew_timeout t;
+    sinew_timeout_begin(&t, s->duration);
+    atomic_store(&s->started, 1);
+    s->slept = sinew_sleep(VERY_LONG);
+    s->end = sinew_timeout_end(&t);
+    s->next_checkpoint = sinew_yield();
+    return s->slept;
+}
+
+IN_RUNTIME(a_cancel_inside_a_scope_is_not_a_timeout)
+{
+    struct scoped s = {.duration = VERY_LONG};
+    sinew_task *t = sinew_spawn(sleep_in_scope, &s);
+    yield_until(&s.started, 1);
+    CHECK(sinew_cancel(t));
+    CHECK_EQ(sinew_await(t), -ECANCELED);
+    CHECK_EQ(s.end, 0);
+    CHECK_EQ(s.next_checkpoint, 0);
+    return 0;
+}
+
+IN_RUNTIME(cancel_and_expiry_race_to_exactly_one_delivery)
+{
+    int rounds = (int)scaled(300, 30), cancels = 0, timeouts = 0;
+    for (int i = 0; i < rounds; i++) {
+        struct scoped s = {.duration = SINEW_US(300)};
+        sinew_task *t = sinew_spawn(sleep_in_scope, &s);
+        yield_until(&s.started, 1);
+        for (sinew_time until = sinew_now() + SINEW_US(200 + (i * 13) % 200); sinew_now() < until;)
+            sinew_yield();
+        bool took = sinew_cancel(t);
+        intptr_t r = sinew_await(t);
+        CHECK(s.slept == -ECANCELED || s.slept == -ETIMEDOUT);
+        if (s.slept == -ECANCELED) {
+            CHECK(took);
+            CHECK_EQ(r, -ECANCELED);
+            CHECK_EQ(s.next_checkpoint, 0);
+            cancels++;
+        } else {
+            CHECK_EQ(s.end, -ETIMEDOUT);
+            /* A request that came after the expiry is delivered by itself, at the yield or at the end. */
+            CHECK(s.next_checkpoint == 0 || s.next_checkpoint == -ECANCELED);
+            CHECK(r == -ETIMEDOUT || (took && r == -ECANCELED));
+            timeouts++;
+        }
+    }
+    CHECK_EQ(cancels + timeouts, rounds);
+    return 0;
+}
+
+IN_RUNTIME(scopes_of_different_tasks_do_not_meet)
+{
+    int n = (int)scaled(5000, 200);
+    struct scoped *s = calloc((size_t)n, sizeof *s);
+    for (int i = 0; i < n; i++)
+        s[i].duration = SINEW_MS(1 + i % 20);
+    intptr_t *results = calloc((size_t)n, sizeof *results);
+    CHECK_EQ(sinew_map(sleep_in_scope, s, sizeof *s, (size_t)n, results), -ETIMEDOUT);
+    int wrong = 0;
+    for (int i = 0; i < n; i++)
+        wrong += results[i] != -ETIMEDOUT || s[i].end != -ETIMEDOUT || s[i].next_checkpoint != 0;
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(sinew_yield(), 0);
+    free(results);
+    free(s);
+    return 0;
+}
+
+IN_RUNTIME(every_core_call_that_waits_can_time_out)
+{
+    gate g;
+    sinew_sem sem;
+    sinew_mutex mutex;
+    sinew_sem_init(&sem, 0);
+    sinew_mutex_init(&mutex);
+    CHECK_EQ(sinew_mutex_lock(&mutex), 0);
+    enum { CALLS = 12 };
+    for (int call = 0; call < CALLS; call++) {
+        sinew_timeout t;
+        gate_init(&g, 0);
+        sinew_group group;
+        sinew_task *task = call >= 4 && call <= 9 ? sinew_spawn(gate_pass, &g) : NULL;
+        sinew_task *kept = call == 7 || call == 8 || call == 9 ? sinew_ref(task) : NULL;
+        sinew_timeout_begin(&t, SINEW_MS(2));
+        int r = 0;
+        switch (call) {
+        case 0:
+            r = sinew_sleep(VERY_LONG);
+            break;
+        case 1:
+            r = sinew_sleep_until(sinew_now() + VERY_LONG);
+            break;
+        case 2:
+            r = sinew_sem_wait(&sem);
+            break;
+        case 3:
+            r = sinew_mutex_lock(&mutex);
+            break;
+        case 4:
+            r = (int)sinew_await(task);
+            break;
+        case 5:
+            r = sinew_gather(&task, 1, NULL);
+            break;
+        case 6:
+            r = sinew_gather_settled(&task, 1, NULL);
+            break;
+        case 7:
+            r = (int)sinew_shield(task);
+            break;
+        case 8:
+            r = sinew_wait(&task, 1, SINEW_ALL_COMPLETED, SINEW_FOREVER, NULL);
+            sinew_detach(task);
+            break;
+        case 9:
+            r = (int)sinew_wait_for(task, VERY_LONG);
+            break;
+        case 10:
+            sinew_group_init(&group);
+            CHECK_EQ(sinew_group_spawn(&group, gate_pass, &g), 0);
+            r = sinew_group_wait(&group);
+            break;
+        case 11:
+            while ((r = sinew_yield()) == 0)
+                ;
+            break;
+        }
+        if (!CHECK_EQ(r, -ETIMEDOUT))
+            fprintf(stderr, "in call %d\n", call);
+        CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+        CHECK_EQ(sinew_yield(), 0);
+        gate_open(&g, 1);
+        if (kept)
+            sinew_await(kept);
+    }
+    /* No permit was taken by the waits that ended early. */
+    sinew_sem_post(&sem);
+    CHECK_EQ(sinew_sem_trywait(&sem), 0);
+    CHECK_EQ(sinew_mutex_unlock(&mutex), 0);
+    CHECK_EQ(sinew_mutex_trylock(&mutex), 0);
+    CHECK_EQ(sinew_mutex_unlock(&mutex), 0);
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(a_scope_that_does_not_expire_leaves_no_trace),
+          cmocka_unit_test(an_expiry_is_delivered_once_and_reported_at_the_end),
+          cmocka_unit_test(the_outer_scope_first_passes_through_the_inner_one),
+          cmocka_unit_test(the_inner_scope_first_leaves_the_outer_one_alone),
+          cmocka_unit_test(inner_and_outer_scope_each_deliver_once), cmocka_unit_test(scopes_nest_deeply),
+          cmocka_unit_test(a_scope_without_time_expires_at_the_next_checkpoint),
+          cmocka_unit_test(a_body_without_checkpoint_is_not_stopped_and_leaves_no_expiry_behind),
+          cmocka_unit_test(reset_moves_the_deadline_both_ways), cmocka_unit_test(reset_outside_the_scope_gives_einval),
+          cmocka_unit_test(a_cancel_wins_over_a_timeout), cmocka_unit_test(a_cancel_inside_a_scope_is_not_a_timeout),
+          cmocka_unit_test(cancel_and_expiry_race_to_exactly_one_delivery),
+          cmocka_unit_test(scopes_of_different_tasks_do_not_meet),
+          cmocka_unit_test(every_core_call_that_waits_can_time_out))
