@@ -52,8 +52,7 @@ static int epoll;
 static bool measuring, stopping;
 static uint64_t errors, wakeups;
 
-/* --- latencies: octaves of 1024 steps, so a value is known to a thousandth -----------------------------------------
- */
+/* --- latencies, in octaves of 1024 steps: a value is known to a thousandth ------------------------------------- */
 
 enum { step_bits = 10, steps = 1 << step_bits, octaves = 40 };
 
@@ -90,8 +89,7 @@ static double quantile_us(double q)
     return (double)latency_max_ns / 1e3;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------
- */
+/* --- the loop ------------------------------------------------------------------------------------------------- */
 
 static void watch(connection *c, int operation, uint32_t events)
 {
@@ -189,8 +187,7 @@ static void loop_until(int64_t end_ns)
     }
 }
 
-/* --- the run -------------------------------------------------------------------------------------------------------
- */
+/* --- the run -------------------------------------------------------------------------------------------------- */
 
 static bool all_returned(void)
 {
@@ -242,19 +239,23 @@ static unsigned long long all_messages(void)
 
 static void report(double seconds, double cpu_seconds)
 {
-    const char *format =
-        options.json ? "{\"connections\": %zu, \"size\": %zu, \"depth\": %zu, \"seconds\": %.3f, "
-                       "\"messages\": %llu, "
-                       "\"per_second\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, \"max_us\": %.2f, "
-                       "\"all_messages\": %llu, \"load_cpu\": %.3f, \"messages_per_wakeup\": %.1f, \"errors\": %llu}\n"
-                     : "connections %zu, message %zu bytes, depth %zu, %.3f s: %llu messages, %.0f/s\n"
-                       "latency us: p50 %.2f  p99 %.2f  p99.9 %.2f  max %.2f\n"
-                       "all with warm-up and end: %llu messages; load: CPU %.3f of the time, %.1f messages a wake-up; "
-                       "errors %llu\n";
-    printf(format, options.connections, options.size, options.depth, seconds, (unsigned long long)messages,
-           (double)messages / seconds, quantile_us(0.5), quantile_us(0.99), quantile_us(0.999),
-           (double)latency_max_ns / 1e3, cpu_seconds / seconds, (double)messages / (double)(wakeups > 0 ? wakeups : 1),
-           (unsigned long long)errors);
+    double rate = (double)messages / seconds, load_cpu = cpu_seconds / seconds, max_us = (double)latency_max_ns / 1e3;
+    double per_wakeup = (double)messages / (double)(wakeups > 0 ? wakeups : 1);
+    double p50 = quantile_us(0.5), p99 = quantile_us(0.99), p999 = quantile_us(0.999);
+    unsigned long long failed = errors, measured = messages;
+    if (options.json) {
+        printf("{\"connections\": %zu, \"size\": %zu, \"depth\": %zu, \"seconds\": %.3f, \"messages\": %llu, ",
+               options.connections, options.size, options.depth, seconds, measured);
+        printf("\"per_second\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, \"max_us\": %.2f, ", rate,
+               p50, p99, p999, max_us);
+        printf("\"all_messages\": %llu, \"load_cpu\": %.3f, \"messages_per_wakeup\": %.1f, \"errors\": %llu}\n",
+               all_messages(), load_cpu, per_wakeup, failed);
+    } else {
+        printf("connections %zu, message %zu bytes, depth %zu, %.3f s: %llu messages, %.0f/s\n", options.connections,
+               options.size, options.depth, seconds, measured, rate);
+        printf("latency us: p50 %.2f  p99 %.2f  p99.9 %.2f  max %.2f\n", p50, p99, p999, max_us);
+        printf("load: CPU %.3f of the time, %.1f messages a wake-up; errors %llu\n", load_cpu, per_wakeup, failed);
+    }
 }
 
 static int64_t seconds_argument(const char *option, const char *text)

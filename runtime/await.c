@@ -45,17 +45,6 @@ bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t)
     return sn_task_add_waiter(t, &p->waiter);
 }
 
-SN_NOINLINE void sn_fair(sn_worker *w, sn_fiber *f)
-{
-    sinew_time now = sn_clock_now();
-    if (now - w->fair_at < SN_FAIR_NS) {
-        w->budget = SN_BUDGET;
-        return;
-    }
-    w->budget = 0; /* by way of the scheduler, which looks around */
-    sn_suspend(w, f, SN_AFTER_ENQUEUE);
-}
-
 static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t)
 {
     int forwarded = 0, code = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fiber parked on a task's end, and the fairness point of calls that may run others in place. */
+/* A fiber parked on a task's end. */
 #ifndef SN_AWAIT_H
 #define SN_AWAIT_H
 
+#include "runtime/fair.h"
 #include "runtime/task.h"
 
 typedef struct sn_parked {
@@ -16,8 +17,5 @@ bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t);
 
 /* Waits for the end of an internal task, whatever the caller is asked meanwhile (that stays pending); uses the reference up. */
 void sn_await_uncancelled(sinew_task *t);
-
-/* The budget is used up: gives way to others if that is due. The caller must ask for its worker again. */
-void sn_fair(sn_worker *w, sn_fiber *f);
 
 #endif

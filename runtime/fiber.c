@@ -82,6 +82,7 @@ sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after)
     if (SN_UNLIKELY(f->side_caller != NULL)) {
         sn_fiber *caller = f->side_caller;
         f->side_caller = NULL;
+        f->slice = false;
         caller->escaped = true;
         return sn_switch(w, f, caller, after);
     }
@@ -136,6 +137,7 @@ SN_NO_ASAN static void fiber_main(sn_transfer t)
         if (f->side_caller) {
             to = f->side_caller;
             f->side_caller = NULL;
+            f->slice = false;
         } else if (f->pinned < 0 && f->stack_bytes == w->runtime->stack_bytes) {
             sn_entry e = sn_next(w);
             if (e & SN_ENTRY_FIBER) {

@@ -65,6 +65,7 @@ struct sn_fiber {
     void (*entry)(void *arg); /* instead of `start`: the body of a side call */
     void *entry_arg;
     sn_fiber *side_caller; /* continue there when this fiber suspends or ends */
+    bool slice;            /* side_caller has only given way: see fair.h */
     sn_fiber *next;        /* pool */
     sn_message message;    /* to a worker, while it is ready there */
     sn_runtime *runtime;
@@ -104,12 +105,15 @@ void sn_unpark(sn_fiber *f);
 sn_fiber *sn_fiber_get(sn_worker *w, size_t stack_bytes);
 void sn_fiber_put(sn_worker *w, sn_fiber *f);
 
-/*
- * Runs entry(arg) on another fiber, at once. Returns true when it ended, false when that fiber suspended first (it goes on by itself
- * later), -ENOMEM... see the enum.
- */
+/* Runs entry(arg) on another fiber, at once. When that fiber suspends, the call returns and entry goes on by itself later. */
 typedef enum sn_side { SN_SIDE_ENDED, SN_SIDE_SUSPENDED, SN_SIDE_NO_MEMORY } sn_side;
 sn_side sn_side_call(sn_fiber *caller, size_t stack_bytes, void (*entry)(void *arg), void *arg);
+
+/* On the fiber of a side call: has it suspended since, so that the caller has gone on? (A slice's giver is not that caller.) */
+SN_INLINE bool sn_side_left(const sn_fiber *f)
+{
+    return !f->side_caller || f->slice;
+}
 
 /* Bytes between the current stack pointer and the low end of the fiber's stack. */
 SN_INLINE size_t sn_stack_left(const sn_fiber *f)

@@ -73,7 +73,7 @@ static void run_children(void *arg)
         sinew_task *t = g->taken;
         size_t i = g->next - 1;
         intptr_t result = sn_task_call_alone(f, t);
-        if (!f->side_caller) { /* the child suspended: the gather went on without us and may be gone */
+        if (sn_side_left(f)) { /* the child suspended: the gather went on without us and may be gone */
             sn_task_finish(t, result);
             return;
         }

@@ -80,7 +80,7 @@ static void run_elements(void *arg)
         }
         s->task = t;
         intptr_t result = sn_task_call_alone(f, t);
-        if (!f->side_caller) { /* it suspended: the stretch is gone, the job is not before we say so */
+        if (sn_side_left(f)) { /* it suspended: the stretch is gone, the job is not before we say so */
             record(j, i, result);
             sn_task_finish(t, result);
             end_elements(j, 1 + ended);

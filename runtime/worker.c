@@ -120,7 +120,7 @@ static void deliver_interrupt(sn_runtime *rt)
     }
 }
 
-static void look_around(sn_worker *w)
+void sn_look_around(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
     w->budget = SN_BUDGET;
@@ -182,7 +182,7 @@ void sn_worker_loop(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
     while (!sn_load(&rt->stop, acquire)) {
-        look_around(w);
+        sn_look_around(w);
         sn_entry e = sn_next(w);
         if (e)
             run(w, e);

@@ -137,6 +137,9 @@ void sn_ready(sn_fiber *f);
 /* What to run next: from the pinned queue or the run queue; 0 when there is nothing or the budget is used up. */
 sn_entry sn_next(sn_worker *w);
 
+/* Messages, timers, the driver; renews the budget. */
+void sn_look_around(sn_worker *w);
+
 /* Puts a message into a worker's inbox and wakes it if it sleeps. Any thread. */
 void sn_post(sn_worker *to, sn_message *m);
 void sn_pinned_push(sn_worker *w, sn_message *m);
