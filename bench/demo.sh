@@ -123,7 +123,7 @@ start_server()
     server=$!
     local tries
     for ((tries = 0; tries < 100; tries++)); do
-        address=$(sed -nE 's/.*listening on (http:\/\/)?([^ /]+).*/\2/p' "$work/http.log" | head -n 1)
+        address=$(grep -oE '127\.0\.0\.1:[0-9]+' "$work/http.log" | head -n 1)
         [ -z "$address" ] || return 0
         kill -0 "$server" 2>/dev/null || break
         sleep 0.05

@@ -4,6 +4,8 @@
  *
  *     million sleep [TASKS] [--workers N]   tasks that each sleep one second; from the first spawn to the last wake
  *     million heap  [TASKS]                 the same by hand: one thread, a heap of deadlines, a callback for each
+ *     million pages [TASKS]                 one page touched every 64 KiB by a plain loop: what the kernel alone takes
+ *                                           for the first use of so many stacks
  *     million flat  [TASKS] [--workers N]   tasks that return at once, all spawned before the first is awaited
  *
  * Prints one line of JSON. bytes_per_task is the rise of resident memory and page tables from before the first spawn to
@@ -20,13 +22,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum { nap_ns = 1000000000 };
 
 typedef struct measurement {
     const char *mode;
-    size_t tasks;
+    size_t tasks, at_once;
     unsigned workers;
     memory_use before, peak;
     int64_t wall_ns, cpu_ns;
@@ -36,6 +39,7 @@ static measurement m;
 
 static void begin(void)
 {
+    m.at_once = m.tasks;
     m.before = read_memory();
     m.peak = m.before;
     m.cpu_ns = cpu_ns();
@@ -62,17 +66,21 @@ static void report(void)
 {
     int64_t rss = m.peak.rss_peak_bytes - m.before.rss_bytes;
     int64_t tables = m.peak.page_table_bytes - m.before.page_table_bytes;
-    printf("{\"mode\": \"%s\", \"tasks\": %zu, \"workers\": %u, \"wall_s\": %.3f, \"cpu_s\": %.3f, "
+    printf("{\"mode\": \"%s\", \"tasks\": %zu, \"at_once\": %zu, \"workers\": %u, \"wall_s\": %.3f, \"cpu_s\": %.3f, "
            "\"rss_bytes\": %lld, \"page_table_bytes\": %lld, \"bytes_per_task\": %.1f, \"ns_per_task\": %.1f}\n",
-           m.mode, m.tasks, m.workers, (double)m.wall_ns * 1e-9, (double)m.cpu_ns * 1e-9, (long long)rss,
-           (long long)tables, (double)(rss + tables) / (double)m.tasks, (double)m.wall_ns / (double)m.tasks);
+           m.mode, m.tasks, m.at_once, m.workers, (double)m.wall_ns * 1e-9, (double)m.cpu_ns * 1e-9, (long long)rss,
+           (long long)tables, (double)(rss + tables) / (double)m.at_once, (double)m.wall_ns / (double)m.tasks);
 }
 
 /* The last task spawned looks at the page tables while it and the others live; resident memory keeps its own peak. */
 static intptr_t sleeper(void *arg)
 {
-    if ((size_t)arg == m.tasks - 1)
+    if ((size_t)arg == m.tasks - 1) {
+        sinew_stats stats;
+        if (sinew_get_stats(&stats) == 0 && stats.tasks_finished < m.tasks)
+            m.at_once = m.tasks - (size_t)stats.tasks_finished;
         note_memory();
+    }
     return sinew_sleep(nap_ns);
 }
 
@@ -174,9 +182,24 @@ static int run_heap(void)
     return woken == m.tasks ? 0 : 1;
 }
 
+static int touch_pages(void)
+{
+    size_t step = SINEW_STACK_BYTES_DEFAULT;
+    begin();
+    char *memory =
+        mmap(NULL, m.tasks * step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        die("mmap");
+    madvise(memory, m.tasks * step, MADV_NOHUGEPAGE);
+    for (size_t i = 0; i < m.tasks; i++)
+        memory[i * step] = 1;
+    end();
+    return 0;
+}
+
 static void usage(void)
 {
-    fputs("usage: million sleep|heap|flat [TASKS] [--workers N]\n", stderr);
+    fputs("usage: million sleep|heap|pages|flat [TASKS] [--workers N]\n", stderr);
     exit(2);
 }
 
@@ -198,6 +221,8 @@ int main(int argc, char **argv)
         status = run_tasks(returner);
     else if (strcmp(m.mode, "heap") == 0)
         status = run_heap();
+    else if (strcmp(m.mode, "pages") == 0)
+        status = touch_pages();
     else
         usage();
     if (status == 0)

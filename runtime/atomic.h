@@ -30,7 +30,7 @@
 /* A counter that one thread writes and others may read: no read-modify-write, so it costs as much as a plain one. */
 #define sn_bump(p, v) sn_store((p), sn_load((p), relaxed) + (v), relaxed)
 
-extern bool sn_fence_asymmetric;
+extern bool sn_fence_asymmetric __attribute__((visibility("hidden")));
 
 /* Registers the process for membarrier; idempotent, called by the first runtime of a process (and of a forked child). */
 void sn_fence_init(void);

@@ -9,6 +9,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/task_hot.h"
 
 #include <sinew/time.h>
 
@@ -101,7 +102,8 @@ intptr_t sinew_await(sinew_task *t)
         p.frame.poll = forward;
         p.task = t;
         p.forwarded = 0;
-        intptr_t result = sn_task_run_in_place(f, t, &p.frame);
+        intptr_t result = sn_task_call(w, f, t, &p.frame);
+        sn_task_settle_in_place(t, result);
         return SN_UNLIKELY(p.forwarded && result == -ECANCELED) ? p.forwarded : result;
     }
     return await_parked(f, t);

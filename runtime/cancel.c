@@ -60,11 +60,7 @@ void sn_interrupt_poll(sn_fiber *f)
         f->fresh = false;
         atomic_thread_fence(memory_order_seq_cst); /* k2 */
     }
-    /* k3: consumes a recorded wake and acquires what came with it; whatever else it was for is looked at before any park. */
-    if (sn_load(&f->state, relaxed) == SN_FIBER_NOTIFIED) {
-        sn_exchange(&f->state, SN_FIBER_RUNNING, acq_rel);
-        sn_tsan_acquire(f);
-    }
+    sn_fiber_see(f); /* k3: acquires what came with the wakes; whatever else they were for is looked at before any park */
     bool stopping = sn_load(&f->runtime->stopping, acquire) != 0;
     if (f->frame)
         poll_frames(f->runtime, f->frame, stopping);

@@ -18,7 +18,7 @@
  *   canceller                                task
  *   c1 set bits (RMW, seq_cst)               k1 task->fiber = f; f->fresh = true (at start)
  *   c2 f = task->fiber                       k2 first park: full fence, then look at the bits
- *   c3 f: unpark; none: nothing              k3 later parks look at f->state (NOTIFIED)
+ *   c3 f: unpark; none: nothing              k3 later checkpoints look at f->wakes
  *
  *   impossible: c2 sees no fiber and k2 sees no bits: both are seq_cst fences between a store and a load.
  */
@@ -60,12 +60,12 @@ int sn_interrupt_slow(sn_fiber *f);
 
 SN_INLINE int sn_interrupt(sn_fiber *f)
 {
-    if (SN_LIKELY(sn_load(&f->state, relaxed) == SN_FIBER_RUNNING && !f->fresh))
+    if (SN_LIKELY(sn_load(&f->wakes, relaxed) == f->seen && !f->fresh))
         return 0;
     return sn_interrupt_slow(f);
 }
 
-/* The same after a park, whose resume has consumed the mark. */
+/* The same after a park, which has seen the wakes. */
 SN_INLINE int sn_interrupt_after_park(sn_fiber *f)
 {
     if (SN_LIKELY(!f->frame && !(sn_load(&f->task->cancel, relaxed) & SN_CANCEL_ANY) &&

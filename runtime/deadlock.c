@@ -14,7 +14,7 @@ static void list_fiber(sn_fiber *f, void *arg)
 {
     listing *l = arg;
     sinew_task *t = f->task; /* every worker sleeps, so nothing moves */
-    if (sn_load(&f->state, acquire) != SN_FIBER_PARKED || !t)
+    if (!(sn_load(&f->wakes, acquire) & SN_FIBER_PARKED) || !t)
         return;
     if (l->count++ < LISTED_MAX)
         sn_complain("  waiting: %s", sinew_name(t));

@@ -14,16 +14,16 @@ static void settle(sn_worker *w, sn_context from_context)
     case SN_AFTER_NOTHING:
         break;
     case SN_AFTER_PARK: {
-        uint32_t running = SN_FIBER_RUNNING;
-        if (!sn_cas(&from->state, &running, SN_FIBER_PARKED, acq_rel)) /* P */
-            sn_ready(from);                                            /* a wake came first */
+        uint32_t seen = from->seen;
+        if (!sn_cas(&from->wakes, &seen, seen | SN_FIBER_PARKED, acq_rel)) /* P */
+            sn_ready(from);                                                /* a wake came first */
         break;
     }
     case SN_AFTER_ENQUEUE:
         if (SN_UNLIKELY(from->pinned >= 0))
             sn_ready(from);
         else
-            sn_push(w, (sn_entry)from | SN_ENTRY_FIBER);
+            sn_runq_push(&w->runq, (sn_entry)from | SN_ENTRY_FIBER); /* no more work than before: nobody to wake */
         break;
     case SN_AFTER_FREE:
         sn_fiber_put(w, from);
@@ -60,6 +60,11 @@ SN_INLINE void tsan_enter(sn_worker *w, sn_fiber *self)
 #endif
 }
 
+static sn_transfer arrive(sn_transfer t)
+{
+    return t;
+}
+
 SN_NO_ASAN sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_after after)
 {
     from->saved_errno = *w->errno_location;
@@ -68,13 +73,21 @@ SN_NO_ASAN sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_a
     w->fiber = to;
     sn_bump(&w->counters.switches, 1);
     announce_leave(from, to, after);
-    sn_transfer t = jump_fcontext(to->context, w);
+    sn_transfer t = ontop_fcontext(to->context, w, arrive);
     announce_arrive(from, after == SN_AFTER_FREE);
     w = t.data;
     tsan_enter(w, from);
     settle(w, t.from);
     *w->errno_location = from->saved_errno;
     return w;
+}
+
+sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
+{
+    if (SN_LIKELY(e & SN_ENTRY_FIBER))
+        return (sn_fiber *)(e & ~SN_ENTRY_FIBER);
+    sn_fiber *f = sn_task_fiber(w, (sinew_task *)e);
+    return f ? f : &w->sched; /* the task has ended without a stack */
 }
 
 sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after)
@@ -87,32 +100,24 @@ sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after)
         return sn_switch(w, f, caller, after);
     }
     sn_entry e = sn_next(w);
-    sn_fiber *to;
-    if (SN_LIKELY(e & SN_ENTRY_FIBER)) {
-        to = (sn_fiber *)(e & ~SN_ENTRY_FIBER);
-    } else if (e) {
-        to = sn_task_fiber(w, (sinew_task *)e);
-        if (!to)
-            to = &w->sched;
-    } else {
-        to = &w->sched;
-    }
-    return sn_switch(w, f, to, after);
+    return sn_switch(w, f, SN_LIKELY(e != 0) ? sn_fiber_of_entry(w, e) : &w->sched, after);
 }
 
 sn_worker *sn_park(sn_worker *w, sn_fiber *f)
 {
-    if (sn_load(&f->state, relaxed) == SN_FIBER_RUNNING) /* otherwise a wake is recorded; R below acquires it */
+    if (sn_load(&f->wakes, relaxed) == f->seen) /* otherwise there is one to be seen */
         w = sn_suspend(w, f, SN_AFTER_PARK);
-    sn_exchange(&f->state, SN_FIBER_RUNNING, acq_rel); /* R */
-    sn_tsan_acquire(f);
+    sn_fiber_see(f);
     return w;
 }
 
 void sn_unpark(sn_fiber *f)
 {
     sn_tsan_release(f);
-    if (sn_exchange(&f->state, SN_FIBER_NOTIFIED, acq_rel) == SN_FIBER_PARKED) /* U */
+    uint32_t old = sn_load(&f->wakes, relaxed);
+    while (!sn_cas(&f->wakes, &old, (old & ~SN_FIBER_PARKED) + SN_FIBER_WAKE, acq_rel)) /* U */
+        ;
+    if (old & SN_FIBER_PARKED)
         sn_ready(f);
 }
 
@@ -140,18 +145,12 @@ SN_NO_ASAN static void fiber_main(sn_transfer t)
             f->slice = false;
         } else if (f->pinned < 0 && f->stack_bytes == w->runtime->stack_bytes) {
             sn_entry e = sn_next(w);
-            if (e & SN_ENTRY_FIBER) {
-                to = (sn_fiber *)(e & ~SN_ENTRY_FIBER);
-            } else if (e) {
-                sinew_task *next = (sinew_task *)e;
-                if (sn_task_fits(f, next)) {
-                    f->start = next;
-                    continue;
-                }
-                to = sn_task_fiber(w, next);
-                if (!to)
-                    to = &w->sched;
+            if (e && !(e & SN_ENTRY_FIBER) && sn_task_fits(f, (sinew_task *)e)) {
+                f->start = (sinew_task *)e;
+                continue;
             }
+            if (e)
+                to = sn_fiber_of_entry(w, e);
         }
         sn_switch(w, f, to, SN_AFTER_FREE);
     }
@@ -181,7 +180,7 @@ sn_fiber *sn_fiber_get(sn_worker *w, size_t stack_bytes)
         w->fibers = f->next;
         w->fibers_count--;
     }
-    sn_store(&f->state, SN_FIBER_RUNNING, relaxed); /* seen by others only through a task or a queue */
+    f->seen = sn_load(&f->wakes, relaxed); /* late wakes of an earlier task */
     sn_bump(&w->counters.fibers_live, 1);
     return f;
 }
@@ -193,7 +192,6 @@ void sn_fiber_put(sn_worker *w, sn_fiber *f)
     f->frame = NULL;
     f->pinned = -1;
     f->entry = NULL;
-    sn_store(&f->state, SN_FIBER_FREE, release); /* late wakes find FREE and do nothing */
     sn_bump(&w->counters.fibers_live, -1);
     if (SN_UNLIKELY(f->stack_bytes != w->runtime->stack_bytes)) {
         sn_stacks_put_odd(f);

@@ -3,28 +3,27 @@
  * Fibers: a stack and where it stands. A fiber runs tasks, one after the other, as plain calls; a task that suspends keeps the
  * fiber it is on, and whatever was nested on that fiber (tasks that awaited it in place) is suspended with it.
  *
- * States (one atomic word, so that a wake and a park meet in one place):
+ * Waking. One atomic word: a count of wakes (by twos) and, in the lowest bit, PARKED. `seen` is the owner's: the last count it has acquired.
  *
- *        get                 park, after the switch            unpark
- *  FREE ----> RUNNING ------------------------------> PARKED ---------> NOTIFIED (queued)
- *   ^          |   ^ \ unpark                                             |
- *   |   put    |   |  `-----> NOTIFIED (running: the next park returns)   |
- *   +----------+   +----------- resume, or the skipped park --------------+
+ *        get                  park, after the switch              unpark
+ *  pooled ----> RUNNING -------------------------------> PARKED ---------> queued
+ *   ^   put      |   ^  (fails if the count has moved:                       |
+ *   +------------+   |   then it is queued at once)                          |
+ *                    +------------------- resume ----------------------------+
  *
- *   FREE      pooled; an unpark does nothing
- *   RUNNING   on a worker, or queued by a yield
- *   PARKED    nobody runs it and nobody queued it: the one who exchanges this state for NOTIFIED queues it
- *   NOTIFIED  a wake is recorded and not yet seen
+ *   RUNNING   on a worker or queued by a yield: an unpark moves the count, and nothing else
+ *   PARKED    nobody runs it and nobody queued it: the one whose unpark clears the bit queues it
  *
  * A wake is only a hint: every wait is a loop that looks at its own condition, so a spurious wake is harmless, and fibers are
  * never unmapped while their runtime lives, so a late one is too.
  *
  * Orderings
- *   U  unpark: exchange(NOTIFIED) acq_rel    releases the condition stored before it; must be an exchange even when the state is
- *                                            NOTIFIED already, so that the newest condition is released too
- *   P  park: cas(RUNNING -> PARKED) acq_rel  after the switch, by who runs next: registers are saved by then
- *   R  resume: exchange(RUNNING) acq_rel     acquires every U before it; a plain store could overwrite a U unseen
- * All three are read-modify-writes of one word, so each U is seen either by P (it fails, the fiber is queued) or by R.
+ *   U  unpark: cas loop acq_rel                  releases the condition stored before it; a read-modify-write also when the fiber is
+ *                                                not parked, so that the newest condition is released too
+ *   P  park: cas(seen -> seen | PARKED) acq_rel  after the switch, by who runs next: registers are saved by then
+ *   R  resume, and a park that need not suspend: seen = load acquire    acquires every U it counts
+ * The owner looks at its condition after R and parks only from the count of R: a U in between makes P fail. So each U is seen by R or queues
+ * the fiber.
  */
 #ifndef SN_FIBER_H
 #define SN_FIBER_H
@@ -38,7 +37,8 @@ typedef struct sn_fiber sn_fiber;
 typedef struct sn_worker sn_worker;
 typedef struct sn_runtime sn_runtime;
 
-enum { SN_FIBER_FREE, SN_FIBER_RUNNING, SN_FIBER_PARKED, SN_FIBER_NOTIFIED };
+#define SN_FIBER_PARKED 1u
+#define SN_FIBER_WAKE   2u /* one */
 
 /*
  * A task that runs in place on top of another one. `poll` passes a cancel of the outer task on to what the outer task
@@ -56,7 +56,8 @@ struct sn_fiber {
     sn_context context; /* while it does not run */
     sinew_task *task;   /* the innermost task; NULL between tasks */
     sn_frame *frame;    /* the innermost in-place call; NULL when none */
-    _Atomic uint32_t state;
+    _Atomic uint32_t wakes;
+    uint32_t seen;
     int saved_errno;
     bool fresh;         /* a task was started here since the last park: see cancel.c */
     bool escaped;       /* a side call returned because its fiber suspended */
@@ -101,7 +102,14 @@ sn_worker *sn_park(sn_worker *w, sn_fiber *f);
 /* Records a wake, and queues the fiber if it was parked. Any thread. `f` may be a finished task's: then nothing happens. */
 void sn_unpark(sn_fiber *f);
 
-/* A pooled or new fiber with a stack of at least `stack_bytes` (0: the default), state RUNNING; NULL: no memory. */
+/* R: takes note of all wakes so far. The caller looks at its conditions again before it parks. */
+SN_INLINE void sn_fiber_see(sn_fiber *f)
+{
+    f->seen = sn_load(&f->wakes, acquire); /* R */
+    sn_tsan_acquire(f);
+}
+
+/* A pooled or new fiber with a stack of `stack_bytes` (0: the default); NULL: no memory. */
 sn_fiber *sn_fiber_get(sn_worker *w, size_t stack_bytes);
 void sn_fiber_put(sn_worker *w, sn_fiber *f);
 

@@ -11,6 +11,7 @@
  */
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/task_hot.h"
 
 #include <stdlib.h>
 
@@ -72,7 +73,7 @@ static void run_children(void *arg)
     for (;;) {
         sinew_task *t = g->taken;
         size_t i = g->next - 1;
-        intptr_t result = sn_task_call_alone(f, t);
+        intptr_t result = sn_task_call_alone(w, f, t);
         if (sn_side_left(f)) { /* the child suspended: the gather went on without us and may be gone */
             sn_task_finish(t, result);
             return;

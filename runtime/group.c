@@ -4,6 +4,7 @@
 
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/task_hot.h"
 
 _Static_assert(sizeof(struct sn_group) <= sizeof(sinew_group), "sinew_group is too small");
 
@@ -58,7 +59,7 @@ int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
     struct sn_group *group = group_of(g);
     if (!group || !fn)
         return -EINVAL;
-    sinew_task *t = sn_task_new(w, fn, arg);
+    sinew_task *t = sn_task_make(w, fn, arg);
     if (!t)
         return -ENOMEM;
     bool refused = !sn_task_extend(t);
@@ -154,7 +155,7 @@ static int run_unstarted(struct sn_group *g, sn_fiber *f)
         if (!t)
             break;
         in_place p = {.frame.poll = forward, .group = g};
-        sn_task_finish(t, sn_task_call(f, t, &p.frame));
+        sn_task_finish(t, sn_task_call(w, f, t, &p.frame));
         asked = p.asked;
         w = sn_worker_self();
     }

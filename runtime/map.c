@@ -10,6 +10,7 @@
  */
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/task_hot.h"
 
 #include <stdlib.h>
 
@@ -72,14 +73,14 @@ static void run_elements(void *arg)
             ended++;
             continue;
         }
-        sinew_task *t = sn_task_new(w, j->fn, j->args + i * j->stride);
+        sinew_task *t = sn_task_make(w, j->fn, j->args + i * j->stride);
         if (SN_UNLIKELY(!t)) {
             record(j, i, -ENOMEM);
             ended++;
             continue;
         }
         s->task = t;
-        intptr_t result = sn_task_call_alone(f, t);
+        intptr_t result = sn_task_call_alone(w, f, t);
         if (sn_side_left(f)) { /* it suspended: the stretch is gone, the job is not before we say so */
             record(j, i, result);
             sn_task_finish(t, result);

@@ -9,7 +9,7 @@
 #include "runtime/cancel.h"
 #include "runtime/options.h"
 #include "runtime/overflow.h"
-#include "runtime/task.h"
+#include "runtime/task_hot.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -122,11 +122,14 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+static _Atomic uint32_t worker_numbers;
+
 static int init_worker(sn_runtime *rt, uint32_t index, uint64_t seed)
 {
     sn_worker *w = &rt->workers[index];
     w->runtime = rt;
     w->index = index;
+    w->number = sn_add(&worker_numbers, 1, relaxed) + 1;
     w->budget = SN_BUDGET;
     w->random.state = seed + index * UINT64_C(0xd1342543de82ef95);
     w->sched.pinned = -1;
@@ -210,7 +213,7 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
     bool interrupt = false;
     if (r == 0) {
         self->sched.task = NULL;
-        rt->main_task = sn_task_new(self, fn, arg);
+        rt->main_task = sn_task_make(self, fn, arg);
         if (rt->main_task)
             sn_task_push(self, rt->main_task);
         else
@@ -297,8 +300,9 @@ int sinew_get_stats(sinew_stats *out)
     for (uint32_t i = 0; i < rt->workers_count; i++) {
         sn_counters *c = &rt->workers[i].counters;
         out->tasks_spawned += sn_load(&c->spawned[0], relaxed) + sn_load(&c->spawned[1], relaxed);
-        out->tasks_finished += sn_load(&c->finished[0], relaxed) + sn_load(&c->finished[1], relaxed);
-        out->tasks_in_place += sn_load(&c->in_place, relaxed);
+        uint64_t fast = sn_load(&c->in_place[0], relaxed) + sn_load(&c->in_place[1], relaxed);
+        out->tasks_finished += sn_load(&c->finished[0], relaxed) + sn_load(&c->finished[1], relaxed) + fast;
+        out->tasks_in_place += sn_load(&c->in_place_slow, relaxed) + fast;
         out->switches += sn_load(&c->switches, relaxed);
         out->steals += sn_load(&c->steals, relaxed);
         out->steals_failed += sn_load(&c->steals_failed, relaxed);

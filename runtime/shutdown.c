@@ -8,11 +8,22 @@ static void nudge(sn_fiber *f, void *arg)
     sn_unpark(f);
 }
 
+/* The next wave: whoever spawns or starts from here on sees it, and who did before is nudged. */
+static void begin_wave(sn_runtime *rt)
+{
+    uint32_t wave = sn_add(&rt->wave, 1, acq_rel) + 1;
+    for (uint32_t i = 0; i < rt->workers_count; i++)
+        sn_store(&rt->workers[i].mode, (uint8_t)(SN_MODE_STOPPING | (wave & 1 ? SN_MODE_WAVE : 0)), relaxed);
+    sn_fence_rare();
+    sn_stacks_visit(&rt->stacks, nudge, NULL);
+}
+
 static bool any_left(sn_runtime *rt, unsigned parity)
 {
     uint64_t spawned = 0, finished = 0;
     for (uint32_t i = 0; i < rt->workers_count; i++)
-        finished += sn_load(&rt->workers[i].counters.finished[parity], acquire);
+        finished += sn_load(&rt->workers[i].counters.finished[parity], acquire) +
+                    sn_load(&rt->workers[i].counters.in_place[parity], acquire);
     for (uint32_t i = 0; i < rt->workers_count; i++)
         spawned += sn_load(&rt->workers[i].counters.spawned[parity], acquire);
     return spawned != finished;
@@ -26,19 +37,15 @@ static void step(sn_runtime *rt)
                 sn_wake_all(rt);
             return;
         }
-        sn_add(&rt->wave, 1, acq_rel);
-        sn_fence_rare(); /* whoever spawns or starts from here on sees the new wave; who did before is nudged */
-        sn_stacks_visit(&rt->stacks, nudge, NULL);
+        begin_wave(rt);
     }
 }
 
 void sn_shutdown_begin(sn_runtime *rt, intptr_t result)
 {
     rt->main_result = result;
-    sn_add(&rt->wave, 1, relaxed);
     sn_store(&rt->stopping, 1, release);
-    sn_fence_rare();
-    sn_stacks_visit(&rt->stacks, nudge, NULL);
+    begin_wave(rt);
     sn_shutdown_step(rt);
 }
 

@@ -2,6 +2,7 @@
 /* Sleeping, yielding, timeout scopes. */
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/task.h"
 #include "runtime/worker.h"
 
 #include <sinew/time.h>
@@ -15,7 +16,15 @@ int sinew_yield(void)
     int code = sn_interrupt(f);
     if (SN_UNLIKELY(code))
         return code;
-    sn_suspend(w, f, SN_AFTER_ENQUEUE);
+    if (SN_LIKELY(!w->pinned_first && !f->side_caller && f->pinned < 0 && w->budget > 1)) {
+        sn_entry e = sn_runq_pop(&w->runq);
+        w->budget--;
+        if (!e)
+            return 0; /* nobody to yield to, and not yet time to look around */
+        sn_switch(w, f, sn_fiber_of_entry(w, e), SN_AFTER_ENQUEUE);
+    } else {
+        sn_suspend(w, f, SN_AFTER_ENQUEUE);
+    }
     return sn_interrupt(f);
 }
 

@@ -216,7 +216,7 @@ bool sn_stacks_refill(sn_worker *w)
         if (slab) {
             first = sn_load(&slab->carved, relaxed);
             carve = slab->count - first < CARVE_BATCH ? slab->count - first : CARVE_BATCH;
-            sn_store(&slab->carved, first + carve, relaxed); /* the structs read as FREE (zero) until they are made */
+            sn_store(&slab->carved, first + carve, relaxed); /* the structs read as zeroes until they are made */
         }
     }
     ck_spinlock_unlock(&s->lock);
@@ -329,7 +329,7 @@ static void visit_slabs(sn_slab *slab, void (*visit)(sn_fiber *f, void *arg), vo
         uint32_t carved = sn_load(&slab->carved, relaxed);
         for (uint32_t i = 0; i < carved; i++) {
             sn_fiber *f = fiber_at(slab->base + i * slab->stack_bytes, slab->stack_bytes);
-            if (sn_load(&f->state, acquire) != SN_FIBER_FREE)
+            if (f->runtime) /* a bare or unmade one reads as zeroes */
                 visit(f, arg);
         }
     }

@@ -56,7 +56,7 @@ unsigned sn_stacks_trim(sn_stacks *s, unsigned most);
 sn_fiber *sn_stacks_get_odd(sn_runtime *rt, size_t stack_bytes);
 void sn_stacks_put_odd(sn_fiber *f);
 
-/* Calls visit for each fiber that is not pooled. */
+/* Calls visit for each fiber that has been made, pooled ones included. */
 void sn_stacks_visit(sn_stacks *s, void (*visit)(sn_fiber *f, void *arg), void *arg);
 
 /* Is `address` in the guard of this fiber's stack (or just below)? For the fault handler. */

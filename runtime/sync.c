@@ -6,6 +6,7 @@
  * A waiter that is cancelled takes itself off, or, if it was granted meanwhile, passes the permit on.
  */
 #include "runtime/cancel.h"
+#include "runtime/lock.h"
 #include "runtime/worker.h"
 
 #include <sinew/sync.h>
@@ -18,7 +19,7 @@ typedef struct waiter {
 } waiter;
 
 typedef struct sem {
-    ck_spinlock_t lock;
+    sn_lock lock;
     uint32_t permits;
     waiter *first, *last;
 } sem;
@@ -37,7 +38,6 @@ void sinew_sem_init(sinew_sem *handle, unsigned permits)
         return;
     sem *s = sem_of(handle);
     *s = (sem){.permits = permits};
-    ck_spinlock_init(&s->lock);
 }
 
 /* Permits are only left over when nobody waits, so who finds one overtakes nobody. */
@@ -55,9 +55,9 @@ int sinew_sem_trywait(sinew_sem *handle)
     if (!handle)
         return -EINVAL;
     sem *s = sem_of(handle);
-    ck_spinlock_lock(&s->lock);
+    bool biased = sn_lock_take(&s->lock, sn_worker_self());
     bool got = take(s);
-    ck_spinlock_unlock(&s->lock);
+    sn_lock_give(&s->lock, biased);
     return got ? 0 : -EAGAIN;
 }
 
@@ -80,15 +80,15 @@ int sinew_sem_wait(sinew_sem *handle)
         return -EPERM;
     sem *s = sem_of(handle);
     sn_fiber *f = w->fiber;
-    ck_spinlock_lock(&s->lock);
+    bool biased = sn_lock_take(&s->lock, w);
     if (take(s)) {
-        ck_spinlock_unlock(&s->lock);
+        sn_lock_give(&s->lock, biased);
         return 0;
     }
     waiter self = {.fiber = f};
     *(s->first ? &s->last->next : &s->first) = &self;
     s->last = &self;
-    ck_spinlock_unlock(&s->lock);
+    sn_lock_give(&s->lock, biased);
 
     int code = sn_interrupt(f);
     while (!code && !sn_load(&self.granted, acquire)) {
@@ -96,11 +96,11 @@ int sinew_sem_wait(sinew_sem *handle)
         code = sn_interrupt_after_park(f);
     }
     if (SN_UNLIKELY(code)) {
-        ck_spinlock_lock(&s->lock);
+        biased = sn_lock_take(&s->lock, w);
         bool popped = self.popped;
         if (!popped)
             leave_queue(s, &self);
-        ck_spinlock_unlock(&s->lock);
+        sn_lock_give(&s->lock, biased);
         if (popped) {
             while (!sn_load(&self.granted, acquire))
                 w = sn_park(w, f); /* the poster is between its unlock and its wake */
@@ -113,7 +113,7 @@ int sinew_sem_wait(sinew_sem *handle)
 }
 
 /* Hands a permit to the oldest waiter, or keeps it. The lock is held and is given up. */
-SN_INLINE void post(sem *s)
+SN_INLINE void post(sem *s, bool biased)
 {
     sn_tsan_release(s);
     waiter *oldest = s->first;
@@ -123,7 +123,7 @@ SN_INLINE void post(sem *s)
     } else {
         s->permits++;
     }
-    ck_spinlock_unlock(&s->lock); /* the semaphore may be gone once the permit is granted */
+    sn_lock_give(&s->lock, biased); /* the semaphore may be gone once the permit is granted */
     if (oldest) {
         sn_fiber *f = oldest->fiber;
         sn_store(&oldest->granted, 1, release); /* and so may the waiter */
@@ -136,8 +136,7 @@ void sinew_sem_post(sinew_sem *handle)
     if (!handle)
         return;
     sem *s = sem_of(handle);
-    ck_spinlock_lock(&s->lock);
-    post(s);
+    post(s, sn_lock_take(&s->lock, sn_worker_self()));
 }
 
 void sinew_mutex_init(sinew_mutex *m)
@@ -163,11 +162,11 @@ int sinew_mutex_unlock(sinew_mutex *m)
     if (!m)
         return -EINVAL;
     sem *s = sem_of(&m->sem_);
-    ck_spinlock_lock(&s->lock);
+    bool biased = sn_lock_take(&s->lock, sn_worker_self());
     if (s->permits != 0) {
-        ck_spinlock_unlock(&s->lock);
+        sn_lock_give(&s->lock, biased);
         return -EPERM;
     }
-    post(s);
+    post(s, biased);
     return 0;
 }

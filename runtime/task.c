@@ -6,58 +6,10 @@
 #include "runtime/clock.h"
 #include "runtime/group.h"
 #include "runtime/shutdown.h"
+#include "runtime/task_hot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-SN_INLINE uint8_t wave_flag(const sn_runtime *rt)
-{
-    return sn_load(&((sn_runtime *)(uintptr_t)rt)->wave, relaxed) & 1 ? SN_TASK_WAVE : 0;
-}
-
-SN_INLINE void free_descriptor(sn_worker *w, sinew_task *t)
-{
-    t->state = SN_TASK_FREE;
-#if SN_DEBUG
-    sn_store(&t->references, 0, relaxed);
-    sn_task_pool_put(w->runtime->task_pool, t);
-#else
-    t->next = w->free_tasks;
-    w->free_tasks = t;
-    if (SN_UNLIKELY(++w->free_tasks_count >= 4 * SN_TASKS_BATCH))
-        sn_task_pool_overflow(w);
-#endif
-}
-
-SN_INLINE sinew_task *new_task(sn_worker *w, sinew_fn fn, void *arg)
-{
-    sinew_task *t = w->free_tasks;
-    if (SN_UNLIKELY(!t)) {
-        if (!sn_task_pool_refill(w))
-            return NULL;
-        t = w->free_tasks;
-    }
-    w->free_tasks = t->next;
-    w->free_tasks_count--;
-    /* Relaxed: others see the descriptor through a queue, or through a handle their caller passed on. */
-    sn_store(&t->waiters, 0, relaxed);
-    sn_store(&t->references, 2, relaxed);
-    sn_store(&t->cancel, 0, relaxed);
-    t->fn = fn;
-    t->arg = arg;
-    sn_store(&t->fiber, NULL, relaxed);
-    t->ext = NULL;
-    t->state = SN_TASK_NEW;
-    t->flags = wave_flag(w->runtime);
-    sn_bump(&w->counters.spawned[t->flags / SN_TASK_WAVE], 1);
-    sn_tsan_release(t);
-    return t;
-}
-
-sinew_task *sn_task_new(sn_worker *w, sinew_fn fn, void *arg)
-{
-    return new_task(w, fn, arg);
-}
 
 sn_task_ext *sn_task_extend(sinew_task *t)
 {
@@ -75,11 +27,10 @@ static void free_slow(sinew_task *t)
     }
 }
 
-SN_INLINE void push_task(sn_worker *w, sinew_task *t)
+SN_INLINE void push_new(sn_worker *w, sinew_task *t)
 {
-    sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
-    t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
-    sn_runq_push(&w->runq, (sn_entry)t);
+    sn_runq_push(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */
+    sn_notify(w);
 }
 
 void sn_task_push(sn_worker *w, sinew_task *t)
@@ -90,8 +41,9 @@ void sn_task_push(sn_worker *w, sinew_task *t)
         sn_pinned_push(w, &t->ext->message);
         return;
     }
-    push_task(w, t);
-    sn_notify(w);
+    sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
+    t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
+    push_new(w, t);
 }
 
 sinew_task *sinew_spawn(sinew_fn fn, void *arg)
@@ -99,11 +51,10 @@ sinew_task *sinew_spawn(sinew_fn fn, void *arg)
     sn_worker *w = sn_worker_self();
     if (SN_UNLIKELY(!w || !w->fiber->task || !fn))
         return NULL;
-    sinew_task *t = new_task(w, fn, arg);
+    sinew_task *t = sn_task_make(w, fn, arg);
     if (SN_UNLIKELY(!t))
         return NULL;
-    push_task(w, t);
-    sn_notify(w);
+    push_new(w, t);
     return t;
 }
 
@@ -128,11 +79,12 @@ sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *
     sn_task_ext ext = {0};
     if (opt->name && !(ext.name = strdup(opt->name)))
         return NULL;
-    sinew_task *t = sn_task_new(w, fn, arg);
+    sinew_task *t = sn_task_make(w, fn, arg);
     if (t && (ext.name || opt->stack_bytes || opt->pinned)) {
         if (!sn_task_extend(t)) {
             sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
-            free_descriptor(w, t);
+            sn_bump(&w->counters.freed, 1);
+            sn_task_free(w, t);
             t = NULL;
         } else {
             *t->ext = ext;
@@ -177,17 +129,8 @@ bool sn_task_fits(const sn_fiber *f, const sinew_task *t)
     return !(t->flags & (SN_TASK_PINNED | SN_TASK_OWN_STACK));
 }
 
-SN_INLINE void begin(sn_fiber *f, sinew_task *t)
-{
-    f->task = t;
-    f->fresh = true;
-    t->state = SN_TASK_STARTED;
-    sn_store(&t->fiber, f, relaxed); /* k1 in cancel.h */
-}
-
 #if SN_TSAN
-/* Each task has a context of its own: see sanitizer.h. */
-static intptr_t call_body(sn_fiber *f, sinew_task *t)
+intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
 {
     void *outer = f->tsan_context;
     void *own = __tsan_create_fiber(0);
@@ -201,90 +144,14 @@ static intptr_t call_body(sn_fiber *f, sinew_task *t)
     __tsan_destroy_fiber(own);
     return result;
 }
-#else
-SN_INLINE intptr_t call_body(sn_fiber *f, sinew_task *t)
-{
-    (void)f;
-    return t->fn(t->arg);
-}
 #endif
-
-/* A cancel that was never delivered makes a good result a cancelled one; an error wins over it. */
-SN_INLINE intptr_t settle_result(sinew_task *t, intptr_t result)
-{
-    if (SN_UNLIKELY(sn_load(&t->cancel, relaxed) & SN_CANCEL_PENDING) && result >= 0)
-        return -ECANCELED;
-    return result;
-}
-
-/* Must the task end before it begins? */
-SN_INLINE bool stillborn(sn_fiber *f, sinew_task *t)
-{
-    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) ||
-                       (t->flags & SN_TASK_WAVE) != wave_flag(f->runtime));
-}
 
 void sn_task_run(sn_fiber *f, sinew_task *t)
 {
-    if (SN_UNLIKELY(t->flags & SN_TASK_PINNED))
-        f->pinned = (int32_t)sn_worker_self()->index;
-    sn_task_finish(t, sn_task_call_alone(f, t));
-}
-
-intptr_t sn_task_call(sn_fiber *f, sinew_task *t, sn_frame *frame)
-{
-    sinew_task *outer = f->task;
-    frame->outer = f->frame;
-    frame->task = outer;
-    f->frame = frame;
-    begin(f, t);
-    intptr_t result = stillborn(f, t) ? -ECANCELED : settle_result(t, call_body(f, t));
-    f->task = outer;
-    f->frame = frame->outer;
-    return result;
-}
-
-SN_INLINE void count_end(sn_worker *w, sinew_task *t)
-{
-    sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
-}
-
-void sn_task_settle_in_place(sinew_task *t, intptr_t result)
-{
     sn_worker *w = sn_worker_self();
-    sn_bump(&w->counters.in_place, 1);
-    sn_tsan_acquire(t);
-    if (SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext && !sn_load(&w->runtime->stopping, relaxed))) {
-        count_end(w, t);
-        free_descriptor(w, t);
-        return;
-    }
-    sn_task_finish(t, result);
-    sn_task_unref(t);
-}
-
-intptr_t sn_task_run_in_place(sn_fiber *f, sinew_task *t, sn_frame *frame)
-{
-    intptr_t result = sn_task_call(f, t, frame);
-    sn_task_settle_in_place(t, result);
-    return result;
-}
-
-intptr_t sn_task_call_alone(sn_fiber *f, sinew_task *t)
-{
-    begin(f, t);
-    intptr_t result = stillborn(f, t) ? -ECANCELED : settle_result(t, call_body(f, t));
-    f->task = NULL;
-    return result;
-}
-
-bool sn_task_take(sn_worker *w, sinew_task *t)
-{
-    if (t->flags & (SN_TASK_PINNED | SN_TASK_OWN_STACK))
-        return false;
-    if (sn_load(&t->queue_worker, relaxed) != (uint16_t)w->index)
-        return false;
-    return sn_runq_take(&w->runq, (sn_entry)t, t->queue_position);
+    if (SN_UNLIKELY(t->flags & SN_TASK_PINNED))
+        f->pinned = (int32_t)w->index;
+    sn_task_finish(t, sn_task_call_alone(w, f, t));
 }
 
 static uintptr_t lock_waiters(sinew_task *t)
@@ -378,8 +245,11 @@ void sn_task_unref(sinew_task *t)
         return;
     sn_worker *w = sn_worker_self();
     free_slow(t);
-    if (SN_LIKELY(w != NULL))
-        free_descriptor(w, t);
+    sn_store(&t->waiters, 0, relaxed);
+    if (SN_LIKELY(w != NULL)) {
+        sn_bump(&w->counters.freed, 1);
+        sn_task_free(w, t);
+    }
     else if (sn_load(&t->fiber, relaxed)) /* one that never had a fiber stays unused until the runtime ends */
         sn_task_pool_put(sn_load(&t->fiber, relaxed)->runtime->task_pool, t);
 }

@@ -39,6 +39,9 @@ enum {
     SN_TASK_WAVE = 0x80,   /* the parity of the shutdown wave it was spawned in */
 };
 
+#define SN_TASK_STATE_SHIFT 48
+#define SN_TASK_FLAGS_SHIFT 56
+
 typedef struct sn_waiter sn_waiter;
 struct sn_waiter {
     sn_waiter *next;
@@ -56,8 +59,13 @@ typedef struct sn_task_ext {
 
 struct sinew_task {
     _Atomic uintptr_t waiters;
-    _Atomic uint32_t references;
-    _Atomic uint32_t cancel;
+    union {
+        struct {
+            _Atomic uint32_t references;
+            _Atomic uint32_t cancel;
+        };
+        uint64_t references_and_cancel; /* both at once, while nobody else has the task */
+    };
     union {
         sinew_fn fn;      /* until it starts */
         intptr_t result;  /* once DONE */
@@ -65,12 +73,19 @@ struct sinew_task {
     void *arg;
     _Atomic(sn_fiber *) fiber; /* once started; stays set */
     sn_task_ext *ext;
-    uint32_t queue_position; /* where the run queue has it; judged by the queue's slot, so may be stale */
-    _Atomic uint16_t queue_worker;
-    uint8_t state; /* written by who starts and finishes it; others may read it only as a hint */
-    uint8_t flags; /* fixed once it is queued */
+    union {
+        struct {
+            uint32_t queue_position; /* where the run queue has it; judged by the queue's slot, so may be stale */
+            _Atomic uint16_t queue_worker;
+            uint8_t state; /* written by who starts and finishes it */
+            uint8_t flags; /* fixed once it is queued */
+        };
+        uint64_t place; /* all four */
+    };
     sinew_task *next; /* pool */
 };
+/* A descriptor in the pool has waiters 0 and no ext, so that spawning need not write them; `fiber` may be an old one, which a
+ * cancel may wake in vain (cancel.h: as good as none). */
 
 _Static_assert(sizeof(sinew_task) == SN_CACHE_LINE, "a task descriptor is one cache line");
 
@@ -81,11 +96,11 @@ _Static_assert(sizeof(sinew_task) == SN_CACHE_LINE, "a task descriptor is one ca
 struct sn_task_pool *sn_task_pool_new(void);
 void sn_task_pool_destroy(struct sn_task_pool *pool);
 bool sn_task_pool_refill(sn_worker *w);
-void sn_task_pool_overflow(sn_worker *w);
+/* Gives what the worker has too much of back to the runtime's pool. */
+void sn_task_pool_balance(sn_worker *w);
 void sn_task_pool_put(struct sn_task_pool *pool, sinew_task *t); /* from any thread */
 
-/* A new descriptor with two references, not queued; NULL: no memory. */
-sinew_task *sn_task_new(sn_worker *w, sinew_fn fn, void *arg);
+/* Making a task: sn_task_make in task_hot.h. */
 sn_task_ext *sn_task_extend(sinew_task *t); /* NULL: no memory */
 
 /* Queues a NEW task on the calling worker. */
@@ -100,23 +115,8 @@ bool sn_task_fits(const sn_fiber *f, const sinew_task *t);
 /* Starts the task on the running fiber and finishes it. */
 void sn_task_run(sn_fiber *f, sinew_task *t);
 
-/* Calls the body with the current-task pointer moved to it; the result is final (cancels applied). `frame` is what it is nested in. */
-intptr_t sn_task_call(sn_fiber *f, sinew_task *t, sn_frame *frame);
-
 /* Ends a task: publishes the result, fires the waiters, drops the execution's reference. */
 void sn_task_finish(sinew_task *t, intptr_t result);
-
-/* If the task waits unstarted in the caller's own queue, takes it out: the caller must run it. */
-bool sn_task_take(sn_worker *w, sinew_task *t);
-
-/* Runs a task that was taken, in place, as the awaiter of the current task; uses up one reference. */
-intptr_t sn_task_run_in_place(sn_fiber *f, sinew_task *t, sn_frame *frame);
-
-/* Runs a task that was taken as the only one on its fiber; the caller finishes it. */
-intptr_t sn_task_call_alone(sn_fiber *f, sinew_task *t);
-
-/* Finishes a task that ran within the call of somebody who holds a reference, and uses that reference up. */
-void sn_task_settle_in_place(sinew_task *t, intptr_t result);
 
 /* Room for an in-place run on this fiber's stack? */
 SN_INLINE bool sn_task_has_room(const sn_worker *w, const sn_fiber *f)

@@ -110,22 +110,38 @@ bool sn_task_pool_refill(sn_worker *w)
         list = t;
     }
     w->free_tasks = list;
-    w->free_tasks_count = count;
+    w->free_tasks_moved += count;
     return list != NULL;
 }
 
-void sn_task_pool_overflow(sn_worker *w)
+static void overflow(sn_worker *w)
 {
     struct sn_task_pool *pool = w->runtime->task_pool;
     sinew_task *first = w->free_tasks, *last = first;
     for (unsigned i = 1; i < SN_TASKS_BATCH; i++)
         last = last->next;
     w->free_tasks = last->next;
-    w->free_tasks_count -= SN_TASKS_BATCH;
+    w->free_tasks_moved -= SN_TASKS_BATCH;
     ck_spinlock_lock(&pool->lock);
     last->next = pool->free;
     pool->free = first;
     ck_spinlock_unlock(&pool->lock);
+}
+
+void sn_task_pool_balance(sn_worker *w)
+{
+    if (SN_DEBUG) /* there, freed descriptors go to the quarantine */
+        return;
+    /* Counted only here: came from the runtime, plus freed, less spawned. */
+    sn_counters *c = &w->counters;
+    for (;;) {
+        uint64_t freed = sn_load(&c->freed, relaxed) + sn_load(&c->in_place[0], relaxed) + sn_load(&c->in_place[1], relaxed);
+        uint64_t spawned = sn_load(&c->spawned[0], relaxed) + sn_load(&c->spawned[1], relaxed);
+        int64_t have = w->free_tasks_moved + (int64_t)(freed - spawned);
+        if (SN_LIKELY(have < 4 * SN_TASKS_BATCH))
+            return;
+        overflow(w);
+    }
 }
 
 void sn_task_pool_put(struct sn_task_pool *pool, sinew_task *t)

@@ -126,6 +126,7 @@ void sn_look_around(sn_worker *w)
     w->budget = SN_BUDGET;
     sn_bump(&w->counters.polls, 1);
     drain_inbox(w);
+    sn_task_pool_balance(w);
     if (SN_UNLIKELY(sn_load(&rt->interrupted, relaxed)))
         deliver_interrupt(rt);
     sinew_time now = sn_clock_now();

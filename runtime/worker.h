@@ -34,10 +34,16 @@ enum {
 };
 
 typedef struct sn_counters {
-    _Atomic uint64_t spawned[2], finished[2]; /* by the parity of the task's wave: see shutdown.c */
-    _Atomic uint64_t in_place, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, submitted, completed;
+    /* By the parity of the task's wave: see shutdown.c. in_place: finished and freed by the in-place fast path. */
+    _Atomic uint64_t spawned[2], in_place[2], finished[2];
+    _Atomic uint64_t freed; /* descriptors, the fast path's not counted */
+    _Atomic uint64_t in_place_slow, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, submitted, completed;
     _Atomic int64_t fibers_live;
 } sn_counters;
+
+/* A worker's copy of what its hot paths want to know of the runtime. */
+#define SN_MODE_STOPPING 1u
+#define SN_MODE_WAVE     0x80u /* SN_TASK_WAVE */
 
 struct sn_worker {
     /* owner */
@@ -47,10 +53,12 @@ struct sn_worker {
     sn_after switch_after;
     int32_t budget;
     uint32_t index;
+    uint32_t number; /* from 1, never given twice in a process: see lock.h */
+    _Atomic uint8_t mode; /* SN_MODE_*; written by the shutdown */
     int *errno_location;
     sinew_task *free_tasks;
-    uint32_t free_tasks_count;
     uint32_t fibers_count;
+    int64_t free_tasks_moved; /* descriptors that came from the runtime's pool, less what went back */
     sn_fiber *fibers;
     sinew_time fair_at; /* when the scheduler last had a look around */
     sn_runq runq;       /* owner and thieves */
@@ -136,6 +144,9 @@ void sn_ready(sn_fiber *f);
 
 /* What to run next: from the pinned queue or the run queue; 0 when there is nothing or the budget is used up. */
 sn_entry sn_next(sn_worker *w);
+
+/* Where to switch for an entry that was taken out of a queue. */
+sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e);
 
 /* Messages, timers, the driver; renews the budget. */
 void sn_look_around(sn_worker *w);

@@ -12,7 +12,7 @@ SINEW_BEGIN_DECLS
 
 /* A counting semaphore. */
 typedef struct sinew_sem {
-    uint64_t opaque_[4];
+    uint64_t opaque_[5];
 } sinew_sem;
 
 /* Starts with `permits` permits. Never suspends. */

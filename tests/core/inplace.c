@@ -26,16 +26,25 @@ static intptr_t log_start(void *arg)
     return l->number;
 }
 
-IN_RUNTIME_PINNED(awaiting_an_unstarted_task_runs_it_before_older_ones)
+/* The newest and the oldest of the unstarted ones; one worker, so that nobody else can have started it. */
+IN_RUNTIME_WITH(awaiting_an_unstarted_task_runs_it_before_others, 1)
 {
-    event_log log = {.n = 0};
-    struct logger a = {&log, 1}, b = {&log, 2};
-    sinew_task *first = spawn_pinned(log_start, &a);
-    sinew_task *second = spawn_pinned(log_start, &b);
-    CHECK_EQ(sinew_await(second), 2);
-    CHECK_EQ(log.events[0], 2);
-    CHECK_EQ(sinew_await(first), 1);
-    CHECK_EQ(log.n, 2);
+    enum { TASKS = 3 };
+    for (int awaited = 0; awaited < TASKS; awaited += TASKS - 1) {
+        event_log log = {.n = 0};
+        struct logger loggers[TASKS];
+        sinew_task *tasks[TASKS];
+        for (int i = 0; i < TASKS; i++) {
+            loggers[i] = (struct logger){&log, i};
+            tasks[i] = sinew_spawn(log_start, &loggers[i]);
+        }
+        CHECK_EQ(sinew_await(tasks[awaited]), awaited);
+        CHECK_EQ(log.events[0], awaited);
+        for (int i = 0; i < TASKS; i++)
+            if (i != awaited)
+                CHECK_EQ(sinew_await(tasks[i]), i);
+        CHECK_EQ(log.n, TASKS);
+    }
     return 0;
 }
 
@@ -293,7 +302,7 @@ IN_RUNTIME_WITH(one_worker_counts_tasks_that_ran_in_place, 1)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(awaiting_an_unstarted_task_runs_it_before_older_ones),
+TEST_MAIN(cmocka_unit_test(awaiting_an_unstarted_task_runs_it_before_others),
           cmocka_unit_test(tasks_start_in_the_order_of_their_creation),
           cmocka_unit_test(one_worker_starts_unpinned_tasks_in_creation_order), cmocka_unit_test(fib_is_right),
           cmocka_unit_test(skynet_sums_its_leaves), cmocka_unit_test(ten_thousand_awaits_deep_do_not_overflow),

@@ -337,6 +337,7 @@ IN_RUNTIME(a_task_finds_the_stack_it_asked_for)
 
 struct foreign_use {
     sinew_task *task;
+    atomic_int over;
     bool cancelled, was_done, done_after;
     char name[32];
 };
@@ -349,6 +350,7 @@ static void *use_from_thread(void *arg)
     snprintf(f->name, sizeof f->name, "%s", sinew_name(f->task));
     f->cancelled = sinew_cancel(f->task);
     sinew_detach(f->task);
+    atomic_store(&f->over, 1);
     return NULL;
 }
 
@@ -362,6 +364,8 @@ IN_RUNTIME(a_plain_thread_may_ref_detach_name_and_cancel)
     pthread_t thread;
     if (!CHECK_EQ(pthread_create(&thread, NULL, use_from_thread, &f), 0))
         return 1;
+    /* Busy until then: the runtime cannot know that a plain thread will wake somebody, and would see a deadlock. */
+    yield_until(&f.over, 1);
     CHECK_EQ(sinew_await(t), -ECANCELED);
     CHECK_EQ(sinew_cancelling(), 0);
     pthread_join(thread, NULL);

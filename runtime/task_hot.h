@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hot paths of tasks, inlined where they are used: make one, take an unstarted one out of the queue, run it in place, finish it.
+ * Every store here is paid for by each spawned task; task.h says which fields the pool leaves ready.
+ */
+#ifndef SN_TASK_HOT_H
+#define SN_TASK_HOT_H
+
+#include "runtime/cancel.h"
+#include "runtime/task.h"
+
+SN_INLINE uint8_t sn_wave_flag(const sn_worker *w)
+{
+    return sn_load(&((sn_worker *)(uintptr_t)w)->mode, relaxed) & SN_MODE_WAVE;
+}
+
+/* Back to the worker's pool; no read-modify-write, no count. */
+SN_INLINE void sn_task_free(sn_worker *w, sinew_task *t)
+{
+#if SN_DEBUG
+    t->state = SN_TASK_FREE;
+    sn_store(&t->references, 0, relaxed);
+    sn_task_pool_put(w->runtime->task_pool, t);
+#else
+    t->next = w->free_tasks;
+    w->free_tasks = t;
+#endif
+}
+
+/* A NEW task with two references, not queued; NULL: no memory. */
+SN_INLINE sinew_task *sn_task_make(sn_worker *w, sinew_fn fn, void *arg)
+{
+    sinew_task *t = w->free_tasks;
+    if (SN_UNLIKELY(!t)) {
+        if (!sn_task_pool_refill(w))
+            return NULL;
+        t = w->free_tasks;
+    }
+    w->free_tasks = t->next;
+    /* Plain: others see the descriptor through a queue, or through a handle that their caller passed on. */
+    t->references_and_cancel = 2;
+    t->fn = fn;
+    t->arg = arg;
+    uint64_t flags = sn_wave_flag(w);
+    t->place = (uint64_t)SN_TASK_NEW << SN_TASK_STATE_SHIFT | flags << SN_TASK_FLAGS_SHIFT | (uint64_t)w->index << 32 |
+               (uint32_t)sn_load(&w->runq.tail, relaxed);
+    sn_bump(&w->counters.spawned[flags / SN_TASK_WAVE], 1);
+    sn_tsan_release(t);
+    return t;
+}
+
+/* If the task waits unstarted in the caller's own queue, takes it out: the caller must run it. */
+SN_INLINE bool sn_task_take(sn_worker *w, sinew_task *t)
+{
+    if (SN_UNLIKELY((t->flags & (SN_TASK_PINNED | SN_TASK_OWN_STACK)) ||
+                    sn_load(&t->queue_worker, relaxed) != (uint16_t)w->index))
+        return false;
+    return sn_runq_take(&w->runq, (sn_entry)t, t->queue_position);
+}
+
+SN_INLINE void sn_task_begin(sn_fiber *f, sinew_task *t)
+{
+    SN_DCHECK(t->state == SN_TASK_NEW, "a task is started twice");
+    f->task = t;
+    f->fresh = true;
+    t->state = SN_TASK_STARTED;
+    sn_store(&t->fiber, f, relaxed); /* k1 in cancel.h */
+}
+
+/* Must the task end before it begins? */
+SN_INLINE bool sn_task_stillborn(const sn_worker *w, sinew_task *t)
+{
+    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) || (t->flags & SN_TASK_WAVE) != sn_wave_flag(w));
+}
+
+/* A cancel that was never delivered makes a good result a cancelled one; an error wins over it. */
+SN_INLINE intptr_t sn_task_settle(sinew_task *t, intptr_t result)
+{
+    if (SN_UNLIKELY(sn_load(&t->cancel, relaxed) & SN_CANCEL_PENDING) && result >= 0)
+        return -ECANCELED;
+    return result;
+}
+
+#if SN_TSAN
+intptr_t sn_task_body(sn_fiber *f, sinew_task *t); /* in a context of its own: see sanitizer.h */
+#else
+SN_INLINE intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
+{
+    (void)f;
+    return t->fn(t->arg);
+}
+#endif
+
+/* Runs a task that was taken as the only one on its fiber; the caller finishes it. */
+SN_INLINE intptr_t sn_task_call_alone(const sn_worker *w, sn_fiber *f, sinew_task *t)
+{
+    sn_task_begin(f, t);
+    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
+    f->task = NULL;
+    return result;
+}
+
+/* Runs a task that was taken on top of the current one, which `frame` describes; the caller finishes it. */
+SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, sn_frame *frame)
+{
+    sinew_task *outer = f->task;
+    frame->outer = f->frame;
+    frame->task = outer;
+    f->frame = frame;
+    sn_task_begin(f, t);
+    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
+    f->task = outer;
+    f->frame = frame->outer;
+    return result;
+}
+
+/* Finishes a task that ran within the call of somebody who holds a reference, and uses that reference up. */
+SN_INLINE void sn_task_settle_in_place(sinew_task *t, intptr_t result)
+{
+    sn_worker *w = sn_worker_self();
+    sn_tsan_acquire(t);
+    if (SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext &&
+                  !(sn_load(&w->mode, relaxed) & SN_MODE_STOPPING))) {
+        sn_bump(&w->counters.in_place[t->flags / SN_TASK_WAVE], 1);
+        sn_task_free(w, t);
+        return;
+    }
+    sn_bump(&w->counters.in_place_slow, 1);
+    sn_task_finish(t, result);
+    sn_task_unref(t);
+}
+
+#endif
