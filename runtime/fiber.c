@@ -90,8 +90,18 @@ sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
     return f ? f : &w->sched; /* the task has ended without a stack */
 }
 
+static SN_COLD void offer_splits(sn_fiber *f)
+{
+    for (sn_split *s = f->split; s && !s->offered; s = s->outer) {
+        s->offered = true;
+        s->offer(s);
+    }
+}
+
 sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after)
 {
+    if (SN_UNLIKELY(f->split && !f->split->offered))
+        offer_splits(f);
     if (SN_UNLIKELY(f->side_caller != NULL)) {
         sn_fiber *caller = f->side_caller;
         f->side_caller = NULL;
@@ -190,6 +200,7 @@ void sn_fiber_put(sn_worker *w, sn_fiber *f)
     sn_stack_check(f);
     f->task = NULL;
     f->frame = NULL;
+    f->split = NULL;
     f->pinned = -1;
     f->entry = NULL;
     sn_bump(&w->counters.fibers_live, -1);

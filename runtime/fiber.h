@@ -51,11 +51,20 @@ struct sn_frame {
     void (*poll)(sn_frame *frame);
 };
 
+/* Work that a nested call would do after the task it runs in place, and that somebody else must be offered when that task suspends. */
+typedef struct sn_split sn_split;
+struct sn_split {
+    sn_split *outer;
+    void (*offer)(sn_split *split);
+    bool offered;
+};
+
 /* Lies at the high end of its stack. */
 struct sn_fiber {
     sn_context context; /* while it does not run */
     sinew_task *task;   /* the innermost task; NULL between tasks */
     sn_frame *frame;    /* the innermost in-place call; NULL when none */
+    sn_split *split;    /* the innermost; offered ones are all outside of those not offered */
     _Atomic uint32_t wakes;
     uint32_t seen;
     int saved_errno;

@@ -16,7 +16,7 @@ int sinew_yield(void)
     int code = sn_interrupt(f);
     if (SN_UNLIKELY(code))
         return code;
-    if (SN_LIKELY(!w->pinned_first && !f->side_caller && f->pinned < 0 && w->budget > 1)) {
+    if (SN_LIKELY(!w->pinned_first && !f->side_caller && !f->split && f->pinned < 0 && w->budget > 1)) {
         sn_entry e = sn_runq_pop(&w->runq);
         w->budget--;
         if (!e)

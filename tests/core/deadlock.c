@@ -92,7 +92,7 @@ static void expect_deadlock(sinew_fn fn)
         child_end end;
         assert_true(run_child_with(deadlocked_run, &d, (unsigned)scaled(20, 100), NULL, NULL, &end));
         if (end.code != 0 || !strstr(end.err, "lonely-waiter"))
-            fail_msg("%u workers: code %d, signal %d, stderr:\n%s", d.workers, end.code, end.signal, end.err);
+            child_fail(__func__, &end);
     }
 }
 

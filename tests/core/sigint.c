@@ -11,19 +11,12 @@
 #include <tests/support/run.h>
 #include <tests/support/tasks.h>
 
-static const char *describe(const child_end *end)
-{
-    static char text[160];
-    snprintf(text, sizeof text, "code %d, signal %d", end->code, end->signal);
-    return text;
-}
-
 static void expect_clean(int (*fn)(void *), void *arg)
 {
     child_end end;
     assert_true(run_child(fn, arg, &end));
     if (end.code != 0 || end.signal != 0)
-        fail_msg("%s; stderr:\n%s", describe(&end), end.err);
+        child_fail(__func__, &end);
 }
 
 static intptr_t raise_and_sleep(void *arg)
@@ -171,7 +164,7 @@ static void a_sigint_from_outside_wakes_a_sleeping_process(void **state)
         close(o.ready[0]);
         close(o.ready[1]);
         if (end.code != 0)
-            fail_msg("%s; stderr:\n%s", describe(&end), end.err);
+            child_fail(__func__, &end);
     }
 }
 
@@ -186,7 +179,7 @@ static void the_second_sigint_ends_the_process(void **state)
         close(o.ready[0]);
         close(o.ready[1]);
         if (end.signal != SIGINT && end.code != 128 + SIGINT)
-            fail_msg("%s; stderr:\n%s", describe(&end), end.err);
+            child_fail(__func__, &end);
     }
 }
 

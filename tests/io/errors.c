@@ -64,7 +64,6 @@ IN_RUNTIME(descriptors_of_the_wrong_kind_and_mode_are_reported)
     CHECK_EQ(sinew_local_port(p[0]), -ENOTSOCK);
     CHECK_EQ(sinew_read(p[1], &c, 1), -EBADF);
     CHECK_EQ(sinew_write(p[0], &c, 1), -EBADF);
-    CHECK_EQ(sinew_pread(p[0], &c, 1, 0), -ESPIPE);
     CHECK_EQ(sinew_accept(s[0], NULL, NULL, 0), -EINVAL);
     CHECK_EQ(sinew_shutdown(s[0], 77), -EINVAL);
     CHECK(sinew_local_port(s[0]) < 0);
@@ -85,6 +84,22 @@ IN_RUNTIME(descriptors_of_the_wrong_kind_and_mode_are_reported)
         close(p[i]);
         close(s[i]);
     }
+    return 0;
+}
+
+IN_RUNTIME(positions_on_what_has_none_give_espipe)
+{
+    int p[2];
+    char c = 'c';
+    if (!CHECK_EQ(pipe(p), 0))
+        return 1;
+    CHECK_EQ(sinew_pwrite(p[1], &c, 1, 0), -ESPIPE);
+    /* So that a read that ignores the position does not wait for ever. */
+    CHECK_EQ(write(p[1], "x", 1), 1);
+    CHECK_EQ(sinew_pread(p[0], &c, 1, 0), -ESPIPE);
+    CHECK_EQ(c, 'c');
+    close(p[0]);
+    close(p[1]);
     return 0;
 }
 
@@ -181,7 +196,7 @@ static void sending_to_a_peer_that_is_gone_gives_epipe_and_no_signal(void **stat
         child_end end;
         assert_true(run_child(run_with_sigpipe_fatal, &workers, &end));
         if (end.code != 0)
-            fail_msg("code %d, signal %d, stderr:\n%s", end.code, end.signal, end.err);
+            child_fail(__func__, &end);
     }
 }
 
@@ -245,13 +260,13 @@ static void at_the_descriptor_limit_calls_give_emfile_and_recover(void **state)
         child_end end;
         assert_true(run_child(run_at_the_limit, &workers, &end));
         if (end.code != 0)
-            fail_msg("%u workers: code %d, signal %d, stderr:\n%s", workers, end.code, end.signal, end.err);
+            child_fail(__func__, &end);
     }
 }
 
 TEST_MAIN(cmocka_unit_test(every_call_on_a_bad_descriptor_gives_ebadf),
           cmocka_unit_test(descriptors_of_the_wrong_kind_and_mode_are_reported),
-          cmocka_unit_test(pointers_into_nowhere_give_efault), cmocka_unit_test(paths_that_lead_nowhere_are_reported),
-          cmocka_unit_test(nobody_listening_gives_econnrefused),
+          cmocka_unit_test(positions_on_what_has_none_give_espipe), cmocka_unit_test(pointers_into_nowhere_give_efault),
+          cmocka_unit_test(paths_that_lead_nowhere_are_reported), cmocka_unit_test(nobody_listening_gives_econnrefused),
           cmocka_unit_test(sending_to_a_peer_that_is_gone_gives_epipe_and_no_signal),
           cmocka_unit_test(at_the_descriptor_limit_calls_give_emfile_and_recover))

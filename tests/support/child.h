@@ -94,9 +94,11 @@ static inline bool run_child(int (*fn)(void *), void *arg, child_end *end)
     return run_child_with(fn, arg, 60, NULL, NULL, end);
 }
 
-static inline void child_print(const char *what, const child_end *end)
-{
-    fprintf(stderr, "%s: code %d, signal %d, stderr:\n%s\n", what, end->code, end->signal, end->err);
-}
+/* For the parent, in a cmocka test: shows all there is to see, then fails. */
+#define child_fail(what, end)                                                                                     \
+    do {                                                                                                          \
+        fprintf(stderr, "%s: code %d, signal %d, stderr:\n%s\n", (what), (end)->code, (end)->signal, (end)->err); \
+        fail_msg("code %d, signal %d", (end)->code, (end)->signal);                                               \
+    } while (0)
 
 #endif
