@@ -67,6 +67,7 @@ static intptr_t serve(void *arg)
         }
     }
     sinew_close(listener); /* new clients are refused from here on */
+    /* Their calls return -ECANCELED. A task that has not begun yet never does, and its socket is closed by our end. */
     sinew_group_cancel(&connections);
     int failed = sinew_group_wait(&connections);
     if (error == -ECANCELED) { /* Ctrl-C: what this program takes for its normal end */

@@ -38,7 +38,8 @@ ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
     if (offset < 0)
         return -EINVAL;
-    sn_op op = {.opcode = SN_OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buf, .length = cut(len), .offset = offset};
+    sn_op op = {
+        .opcode = SN_OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buf, .length = cut(len), .offset = offset};
     return sn_op_run(&op);
 }
 
@@ -94,11 +95,8 @@ int sinew_connect(int fd, const struct sockaddr *address, socklen_t address_len)
 
 int sinew_accept(int fd, struct sockaddr *address, socklen_t *address_len, int flags)
 {
-    sn_op op = {.opcode = SN_OP_ACCEPT,
-                .fd = fd,
-                .buffer = address,
-                .pointer2 = address_len,
-                .flags = flags | SOCK_CLOEXEC};
+    sn_op op = {
+        .opcode = SN_OP_ACCEPT, .fd = fd, .buffer = address, .pointer2 = address_len, .flags = flags | SOCK_CLOEXEC};
     return sn_op_run(&op);
 }
 

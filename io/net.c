@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses as text, listening, connecting. Numeric hosts are read by getaddrinfo with AI_NUMERICHOST, which never asks a
- * resolver; "localhost" is the two loopback addresses.
+ * Addresses as text, listening, connecting. Numeric hosts are read by getaddrinfo with AI_NUMERICHOST, which never asks
+ * a resolver; "localhost" is the two loopback addresses.
  */
 #include <sinew/net.h>
 
@@ -112,7 +112,8 @@ static int parse(const char *text, bool passive, address out[ADDRESSES_MAX])
 
 static int bad_address(const char *call, const char *text)
 {
-    sn_complain("%s: \"%s\" is no address; use \"127.0.0.1:8080\", \"[::1]:8080\", \":8080\" (to listen), \"localhost:8080\" or "
+    sn_complain("%s: \"%s\" is no address; use \"127.0.0.1:8080\", \"[::1]:8080\", \":8080\" (to listen), "
+                "\"localhost:8080\" or "
                 "\"unix:/path\" (numeric hosts only)",
                 call, text ? text : "(null)");
     return -EINVAL;

@@ -2,19 +2,22 @@
 /*
  * The io_uring driver: one ring per worker, used by its thread alone.
  *
- * Ring: SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG where the kernel has them (6.1), then COOP_TASKRUN, then plain. With deferred
- * task work completions appear only when the owner enters the kernel to get events, so poll enters when TASKRUN is flagged and wait always does.
+ * Ring: SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG where the kernel has them (6.1), then COOP_TASKRUN, then plain.
+ * With deferred task work completions appear only when the owner enters the kernel to get events, so poll enters when
+ * TASKRUN is flagged and wait always does.
  *
- * Submission is batched: submit() only fills an entry; the kernel hears of it at the next poll or wait, one enter for all. When the submission queue
- * is full it is flushed; when the kernel cannot take it (-EBUSY, -EAGAIN: completions must be reaped first), operations and
- * cancels wait in lists and are tried again at every poll.
+ * Submission is batched: submit() only fills an entry; the kernel hears of it at the next poll or wait, one enter for
+ * all. When the submission queue is full it is flushed; when the kernel cannot take it (-EBUSY, -EAGAIN: completions
+ * must be reaped first), operations and cancels wait in lists and are tried again at every poll.
  *
- * user_data: the operation's address (47 bits) and a generation (16 bits above), so that a late cancel cannot hit another operation at the
- * same address; 1 and 2 are the wake-up read and the cancels themselves, whose completions say nothing: only an operation's own completion ends it.
+ * user_data: the operation's address (47 bits) and a generation (16 bits above), so that a late cancel cannot hit
+ * another operation at the same address; 1 and 2 are the wake-up read and the cancels themselves, whose completions say
+ * nothing: only an operation's own completion ends it.
  *
  * Wake: an eventfd with a read always in flight; a flag saves the write while one is under way.
  *
- * errno-style results of liburing are negative codes; the variable errno is not used here except directly after eventfd calls.
+ * errno-style results of liburing are negative codes; the variable errno is not used here except directly after eventfd
+ * calls.
  */
 #include "runtime/clock.h"
 #include "runtime/worker.h"
@@ -54,16 +57,19 @@ static int refused(int code)
     case EACCES:
     case ENOSYS:
     case EINVAL:
-        sn_complain("io_uring is not allowed or not available here (%s): allow io_uring_setup in the seccomp profile of the container, set "
+        sn_complain("io_uring is not allowed or not available here (%s): allow io_uring_setup in the seccomp profile "
+                    "of the container, set "
                     "the sysctl kernel.io_uring_disabled to 0, or use a kernel from 5.19 on",
                     strerror(-code));
         return -ENOSYS;
     case ENOMEM:
-        sn_complain("io_uring is refused for lack of (locked) memory: raise the limit (ulimit -l) or use fewer workers");
+        sn_complain(
+            "io_uring is refused for lack of (locked) memory: raise the limit (ulimit -l) or use fewer workers");
         return -ENOMEM;
     case EMFILE:
     case ENFILE:
-        sn_complain("io_uring is refused for lack of file descriptors: raise the limit (ulimit -n) or use fewer workers");
+        sn_complain(
+            "io_uring is refused for lack of file descriptors: raise the limit (ulimit -n) or use fewer workers");
         return -EMFILE;
     default:
         sn_complain("io_uring cannot be set up: %s", strerror(-code));
@@ -101,7 +107,7 @@ static int uring_open(sn_worker *w, sn_driver **out)
         r = refused(r);
         goto no_ring;
     }
-    io_uring_ring_dontfork(&d->ring);     /* a child must not submit into its parent's ring */
+    io_uring_ring_dontfork(&d->ring);    /* a child must not submit into its parent's ring */
     io_uring_register_ring_fd(&d->ring); /* saves the lookup at each enter; an old kernel refuses, that is fine */
     d->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (d->wake_fd < 0) {
@@ -305,7 +311,7 @@ static unsigned uring_poll(sn_driver *d, bool light)
     return completed;
 }
 
-static unsigned uring_wait(sn_driver *d, sinew_time deadline)
+static bool uring_wait(sn_driver *d, sinew_time deadline)
 {
     if (SN_UNLIKELY(d->waiting_first || d->cancels_first))
         retry(d);
@@ -315,11 +321,20 @@ static unsigned uring_wait(sn_driver *d, sinew_time deadline)
     if (span > LONG_WAIT_NS)
         span = LONG_WAIT_NS;
     if (span <= 0)
-        return uring_poll(d, false);
+        return true;
+#if SN_TSAN
+    /* TSan holds a signal handler back until the thread makes a call that it intercepts; a raw enter is none. */
+    if (span > SINEW_MS(50))
+        span = SINEW_MS(50);
+#endif
     struct __kernel_timespec timeout = {.tv_sec = span / SINEW_S(1), .tv_nsec = span % SINEW_S(1)};
     struct io_uring_cqe *cqe;
-    io_uring_submit_and_wait_timeout(&d->ring, &cqe, 1, &timeout, NULL); /* -ETIME, -EINTR, -EBUSY: the caller looks around */
-    return reap(d);
+    io_uring_submit_and_wait_timeout(&d->ring, &cqe, 1, &timeout,
+                                     NULL); /* -ETIME, -EINTR, -EBUSY: the caller looks around */
+#if SN_TSAN
+    usleep(0);
+#endif
+    return io_uring_cq_ready(&d->ring) != 0;
 }
 
 static void uring_wake(sn_driver *d)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The seam for atomics, fences and pauses: everything in runtime/ and io/ that two threads may touch at once goes through
- * <stdatomic.h> as included here, so that an explorer can put its own memory in its place.
+ * The seam for atomics, fences and pauses: everything in runtime/ and io/ that two threads may touch at once goes
+ * through <stdatomic.h> as included here, so that an explorer can put its own memory in its place.
  *
- * Asymmetric fences. Several protocols are "I store mine, then look at yours; you store yours, then look at mine" (Dekker),
- * with one side hot and the other rare: a worker touching its own run queue against a thief, a spawn against a worker
- * going to sleep. Such pairs need a full fence on both sides. sn_fence_hot() stands on the hot side and is a compiler
- * barrier while sn_fence_asymmetric is set; sn_fence_rare() stands on the rare side and then runs a barrier on every running thread of
- * the process (membarrier(2), private expedited: about 10 us when others run, 0.3 us when not, against 2 ns for each fence it saves).
- * Where the kernel refuses membarrier, both are ordinary seq_cst fences. The flag is set once, before the first worker starts.
+ * Asymmetric fences. Several protocols are "I store mine, then look at yours; you store yours, then look at mine"
+ * (Dekker), with one side hot and the other rare: a worker touching its own run queue against a thief, a spawn against
+ * a worker going to sleep. Such pairs need a full fence on both sides. sn_fence_hot() stands on the hot side and is a
+ * compiler barrier while sn_fence_asymmetric is set; sn_fence_rare() stands on the rare side and then runs a barrier on
+ * every running thread of the process (membarrier(2), private expedited: about 10 us when others run, 0.3 us when not,
+ * against 2 ns for each fence it saves). Where the kernel refuses membarrier, both are ordinary seq_cst fences. The
+ * flag is set once, before the first worker starts.
  */
 #ifndef SN_ATOMIC_H
 #define SN_ATOMIC_H
@@ -24,7 +25,7 @@
 #define sn_sub(p, v, order)      atomic_fetch_sub_explicit((p), (v), memory_order_##order)
 #define sn_or(p, v, order)       atomic_fetch_or_explicit((p), (v), memory_order_##order)
 #define sn_and(p, v, order)      atomic_fetch_and_explicit((p), (v), memory_order_##order)
-#define sn_cas(p, expected, v, order)                                                                                  \
+#define sn_cas(p, expected, v, order) \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_##order, memory_order_acquire)
 
 /* A counter that one thread writes and others may read: no read-modify-write, so it costs as much as a plain one. */
@@ -32,7 +33,8 @@
 
 extern bool sn_fence_asymmetric __attribute__((visibility("hidden")));
 
-/* Registers the process for membarrier; idempotent, called by the first runtime of a process (and of a forked child). */
+/* Registers the process for membarrier; idempotent, called by the first runtime of a process (and of a forked child).
+ */
 void sn_fence_init(void);
 
 void sn_fence_rare(void);

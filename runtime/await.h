@@ -15,7 +15,8 @@ typedef struct sn_parked {
 /* False: the task has ended already. */
 bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t);
 
-/* Waits for the end of an internal task, whatever the caller is asked meanwhile (that stays pending); uses the reference up. */
+/* Waits for the end of an internal task, whatever the caller is asked meanwhile (that stays pending); uses the
+ * reference up. */
 void sn_await_uncancelled(sinew_task *t);
 
 #endif

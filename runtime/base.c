@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages. One write(2) each, so that lines of several threads do not mix; no stdio, so that a small stack is enough. */
+/* Messages. One write(2) each, so that lines of several threads do not mix; no stdio, so that a small stack is enough.
+ */
 #include "runtime/base.h"
 
 #include <stdio.h>

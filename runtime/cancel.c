@@ -16,7 +16,7 @@ void sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
     do {
         new = old | bits;
         if (count && (old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
-            new++;
+            new ++;
     } while (!sn_cas(&t->cancel, &old, new, acq_rel)); /* c1 */
     sn_cancel_nudge(t);
 }
@@ -60,7 +60,8 @@ void sn_interrupt_poll(sn_fiber *f)
         f->fresh = false;
         atomic_thread_fence(memory_order_seq_cst); /* k2 */
     }
-    sn_fiber_see(f); /* k3: acquires what came with the wakes; whatever else they were for is looked at before any park */
+    sn_fiber_see(
+        f); /* k3: acquires what came with the wakes; whatever else they were for is looked at before any park */
     bool stopping = sn_load(&f->runtime->stopping, acquire) != 0;
     if (f->frame)
         poll_frames(f->runtime, f->frame, stopping);
@@ -101,8 +102,8 @@ int sinew_uncancel(void)
         if (!(old & SN_CANCEL_COUNT))
             return 0;
         new = old - 1;
-        if (!(new & SN_CANCEL_COUNT))
+        if (!(new &SN_CANCEL_COUNT))
             new &= ~SN_CANCEL_PENDING;
     } while (!sn_cas(&self->cancel, &old, new, acq_rel));
-    return (int)(new & SN_CANCEL_COUNT);
+    return (int)(new &SN_CANCEL_COUNT);
 }

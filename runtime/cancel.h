@@ -11,9 +11,9 @@
  *   bits 16..23  timeout scopes that expired and are not yet delivered
  *   bits 24..31  timeouts delivered so far, modulo 256: tells a scope whether its own expiry has been delivered
  *
- * Who cancels sets bits and unparks the task's fiber; the task looks at every checkpoint, and again whenever it wakes. Where
- * tasks are nested in place, only the innermost can look: it asks each frame, outermost first, to pass on what its task has
- * been asked (sn_frame.poll), which ends in a cancel of the innermost.
+ * Who cancels sets bits and unparks the task's fiber; the task looks at every checkpoint, and again whenever it wakes.
+ * Where tasks are nested in place, only the innermost can look: it asks each frame, outermost first, to pass on what
+ * its task has been asked (sn_frame.poll), which ends in a cancel of the innermost.
  *
  *   canceller                                task
  *   c1 set bits (RMW, seq_cst)               k1 task->fiber = f; f->fresh = true (at start)

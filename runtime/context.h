@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Boost.Context's fcontext: the only declarations of it in the project. They are plain C symbols of libboost_context; its
- * C++ headers are not used. A context is a pointer to registers saved on its own stack; it is consumed by the jump that resumes it.
+ * Boost.Context's fcontext: the only declarations of it in the project. They are plain C symbols of libboost_context;
+ * its C++ headers are not used. A context is a pointer to registers saved on its own stack; it is consumed by the jump
+ * that resumes it.
  *
- * ontop_fcontext, not jump_fcontext: a jump leaves by `jmp` what was entered by `call`, so the processor's return predictor is off by one
- * and every return that follows is mispredicted (measured: a yield 27 ns instead of 13). ontop_fcontext leaves through a
- * function that returns, which puts it right.
+ * ontop_fcontext, not jump_fcontext: a jump leaves by `jmp` what was entered by `call`, so the processor's return
+ * predictor is off by one and every return that follows is mispredicted (measured: a yield 27 ns instead of 13).
+ * ontop_fcontext leaves through a function that returns, which puts it right.
  */
 #ifndef SN_CONTEXT_H
 #define SN_CONTEXT_H

@@ -20,16 +20,27 @@ static void list_fiber(sn_fiber *f, void *arg)
         sn_complain("  waiting: %s", sinew_name(t));
 }
 
+/* No I/O in flight, no timer, no message: acquire, so that what a completion or timer has queued is seen by who looks
+ * after this. */
+static bool nothing_outside(sn_runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->workers_count; i++) {
+        sn_worker *other = &rt->workers[i];
+        if (sn_load(&other->timers.earliest, acquire) != SINEW_FOREVER || !CK_STACK_ISEMPTY(&other->inbox) ||
+            sn_load(&other->counters.completed, acquire) != sn_load(&other->counters.submitted, acquire))
+            return false;
+    }
+    return !sn_load(&rt->stop, acquire) && !sn_load(&rt->interrupted, acquire);
+}
+
 bool sn_deadlock_check(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
-    for (uint32_t i = 0; i < rt->workers_count; i++) {
-        sn_worker *other = &rt->workers[i];
-        if (sn_timers_earliest(&other->timers) != SINEW_FOREVER || !CK_STACK_ISEMPTY(&other->inbox) ||
-            sn_load(&other->counters.submitted, relaxed) != sn_load(&other->counters.completed, relaxed))
-            return false;
-    }
-    if (sn_load(&rt->stop, acquire))
+    /* A worker on the idle list may be about to leave it: it has completed an operation and queued what waited for it.
+     * Completions count as such only after they have queued, and who leaves the list moves `departures` before it runs
+     * anything. */
+    uint64_t departures = sn_load(&rt->idle.departures, acquire);
+    if (!nothing_outside(rt) || !sn_idle_all_quiet(rt) || sn_load(&rt->idle.departures, acquire) != departures)
         return false;
     bool again = rt->deadlock_reported || sn_load(&rt->stopping, acquire);
     rt->deadlock_reported = true;
@@ -39,7 +50,8 @@ bool sn_deadlock_check(sn_worker *w)
     sn_stacks_visit(&rt->stacks, list_fiber, &l);
     if (l.count > LISTED_MAX)
         sn_complain("  ... and %u more", l.count - LISTED_MAX);
-    SN_CHECK(!again, "deadlock again after the tasks had been cancelled; a task goes on waiting after -ECANCELED or -EDEADLK");
+    SN_CHECK(!again,
+             "deadlock again after the tasks had been cancelled; a task goes on waiting after -ECANCELED or -EDEADLK");
     sn_cancel_request(rt->main_task, SN_CANCEL_DEADLOCK, false);
     return true;
 }

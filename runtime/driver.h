@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The I/O driver as the scheduler sees it, and the operation it carries. One driver per worker; everything except `wake` is called by that
- * worker's thread only. Implementations live in io/ (and a simulated one may take their place in tests).
+ * The I/O driver as the scheduler sees it, and the operation it carries. One driver per worker; everything except
+ * `wake` is called by that worker's thread only. Implementations live in io/ (and a simulated one may take their place
+ * in tests).
  *
- * Operation. Lies on the stack of the fiber that waits for it; from `submit` until `done` is set the driver (and the kernel) own it
- * and the memory it names. `done` is set by sn_op_complete exactly once, on the owning driver's thread, after the operation's own
- * completion was seen, whatever became of a cancel.
+ * Operation. Lies on the stack of the fiber that waits for it; from `submit` until `done` is set the driver (and the
+ * kernel) own it and the memory it names. `done` is set by sn_op_complete exactly once, on the owning driver's thread,
+ * after the operation's own completion was seen, whatever became of a cancel.
  *
  *     IDLE --submit--> IN_FLIGHT --completion--> DONE        (cancel: asks the kernel to hurry, changes no state)
  */
@@ -42,12 +43,12 @@ typedef struct sn_op {
     int flags;
     int result;
     sn_fiber *fiber;
-    sn_worker *worker; /* whose driver holds it */
-    uint64_t key;      /* the driver's name for it: pointer and generation */
+    sn_worker *worker;                /* whose driver holds it */
+    uint64_t key;                     /* the driver's name for it: pointer and generation */
     struct sn_op *next, *next_cancel; /* the driver's queues of what did not fit */
     bool queued;                      /* in the first of them */
-    sn_message cancel_message;     /* to the worker whose driver holds it */
-    _Atomic uint32_t cancel_taken; /* that worker has consumed the message */
+    sn_message cancel_message;        /* to the worker whose driver holds it */
+    _Atomic uint32_t cancel_taken;    /* that worker has consumed the message */
     _Atomic uint32_t done;
 } sn_op;
 
@@ -60,10 +61,13 @@ typedef struct sn_driver_ops {
     void (*submit)(sn_driver *d, sn_op *op);
     /* Asks for an operation of this driver to end early; harmless if it has completed. */
     void (*cancel)(sn_driver *d, sn_op *op);
-    /* Hands over what was submitted and completes what has finished; never blocks. `light`: without a system call. Returns completions. */
+    /* Hands over what was submitted and completes what has finished; never blocks. `light`: without a system call.
+     * Returns completions. */
     unsigned (*poll)(sn_driver *d, bool light);
-    /* The same, then blocks until a completion, a wake or the deadline (SINEW_FOREVER: none). Returns completions. */
-    unsigned (*wait)(sn_driver *d, sinew_time deadline);
+    /* Hands over what was submitted and blocks until a completion, a wake or the deadline (SINEW_FOREVER: none).
+     * Completes nothing: the worker is on the idle list, and must leave it before it queues anything. Returns whether
+     * poll has something to do. */
+    bool (*wait)(sn_driver *d, sinew_time deadline);
     /* Ends a wait now or the next one at once. Any thread. */
     void (*wake)(sn_driver *d);
 } sn_driver_ops;
@@ -74,7 +78,8 @@ extern const sn_driver_ops sn_driver_uring;
 /* Marks the operation done and wakes its fiber. Called by drivers. */
 void sn_op_complete(sn_op *op, int result);
 
-/* Submits, waits for the completion and returns its result; passes a cancel or timeout of the task on to the driver. Tasks only. */
+/* Submits, waits for the completion and returns its result; passes a cancel or timeout of the task on to the driver.
+ * Tasks only. */
 int sn_op_run(sn_op *op);
 
 #endif

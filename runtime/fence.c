@@ -21,6 +21,7 @@ void sn_fence_rare(void)
     atomic_thread_fence(memory_order_seq_cst);
     if (sn_fence_asymmetric) {
         long failed = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-        SN_CHECK(failed == 0, "membarrier worked at start and is refused now; a seccomp filter must be installed before sinew_run");
+        SN_CHECK(failed == 0,
+                 "membarrier worked at start and is refused now; a seccomp filter must be installed before sinew_run");
     }
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fibers: a stack and where it stands. A fiber runs tasks, one after the other, as plain calls; a task that suspends keeps the
- * fiber it is on, and whatever was nested on that fiber (tasks that awaited it in place) is suspended with it.
+ * Fibers: a stack and where it stands. A fiber runs tasks, one after the other, as plain calls; a task that suspends
+ * keeps the fiber it is on, and whatever was nested on that fiber (tasks that awaited it in place) is suspended with
+ * it.
  *
- * Waking. One atomic word: a count of wakes (by twos) and, in the lowest bit, PARKED. `seen` is the owner's: the last count it has acquired.
+ * Waking. One atomic word: a count of wakes (by twos) and, in the lowest bit, PARKED. `seen` is the owner's: the last
+ * count it has acquired.
  *
  *        get                  park, after the switch              unpark
  *  pooled ----> RUNNING -------------------------------> PARKED ---------> queued
@@ -14,16 +16,15 @@
  *   RUNNING   on a worker or queued by a yield: an unpark moves the count, and nothing else
  *   PARKED    nobody runs it and nobody queued it: the one whose unpark clears the bit queues it
  *
- * A wake is only a hint: every wait is a loop that looks at its own condition, so a spurious wake is harmless, and fibers are
- * never unmapped while their runtime lives, so a late one is too.
+ * A wake is only a hint: every wait is a loop that looks at its own condition, so a spurious wake is harmless, and
+ * fibers are never unmapped while their runtime lives, so a late one is too.
  *
  * Orderings
- *   U  unpark: cas loop acq_rel                  releases the condition stored before it; a read-modify-write also when the fiber is
- *                                                not parked, so that the newest condition is released too
- *   P  park: cas(seen -> seen | PARKED) acq_rel  after the switch, by who runs next: registers are saved by then
- *   R  resume, and a park that need not suspend: seen = load acquire    acquires every U it counts
- * The owner looks at its condition after R and parks only from the count of R: a U in between makes P fail. So each U is seen by R or queues
- * the fiber.
+ *   U  unpark: cas loop acq_rel                  releases the condition stored before it; a read-modify-write also when
+ * the fiber is not parked, so that the newest condition is released too P  park: cas(seen -> seen | PARKED) acq_rel
+ * after the switch, by who runs next: registers are saved by then R  resume, and a park that need not suspend: seen =
+ * load acquire    acquires every U it counts The owner looks at its condition after R and parks only from the count of
+ * R: a U in between makes P fail. So each U is seen by R or queues the fiber.
  */
 #ifndef SN_FIBER_H
 #define SN_FIBER_H
@@ -49,9 +50,11 @@ struct sn_frame {
     sn_frame *outer;
     sinew_task *task; /* the outer task: the one that waits */
     void (*poll)(sn_frame *frame);
+    int saved_errno; /* the outer task's */
 };
 
-/* Work that a nested call would do after the task it runs in place, and that somebody else must be offered when that task suspends. */
+/* Work that a nested call would do after the task it runs in place, and that somebody else must be offered when that
+ * task suspends. */
 typedef struct sn_split sn_split;
 struct sn_split {
     sn_split *outer;
@@ -68,10 +71,10 @@ struct sn_fiber {
     _Atomic uint32_t wakes;
     uint32_t seen;
     int saved_errno;
-    bool fresh;         /* a task was started here since the last park: see cancel.c */
-    bool escaped;       /* a side call returned because its fiber suspended */
-    int32_t pinned;     /* worker index, or -1 */
-    sinew_task *start;  /* what to run next, set by who switches to a pooled fiber */
+    bool fresh;               /* a task was started here since the last park: see cancel.c */
+    bool escaped;             /* a side call returned because its fiber suspended */
+    int32_t pinned;           /* worker index, or -1 */
+    sinew_task *start;        /* what to run next, set by who switches to a pooled fiber */
     void (*entry)(void *arg); /* instead of `start`: the body of a side call */
     void *entry_arg;
     sn_fiber *side_caller; /* continue there when this fiber suspends or ends */
@@ -97,8 +100,9 @@ typedef enum sn_after {
 } sn_after;
 
 /*
- * Leaves `from` (the running fiber or the worker's scheduler) for `to`; `after` is done to `from` once its registers are saved, by the
- * code that runs next. Returns when somebody switches back, maybe in another thread: the worker that runs now is returned.
+ * Leaves `from` (the running fiber or the worker's scheduler) for `to`; `after` is done to `from` once its registers
+ * are saved, by the code that runs next. Returns when somebody switches back, maybe in another thread: the worker that
+ * runs now is returned.
  */
 sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_after after);
 
@@ -108,7 +112,8 @@ sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after);
 /* Waits for a wake (or returns at once if one is recorded). May return spuriously. */
 sn_worker *sn_park(sn_worker *w, sn_fiber *f);
 
-/* Records a wake, and queues the fiber if it was parked. Any thread. `f` may be a finished task's: then nothing happens. */
+/* Records a wake, and queues the fiber if it was parked. Any thread. `f` may be a finished task's: then nothing
+ * happens. */
 void sn_unpark(sn_fiber *f);
 
 /* R: takes note of all wakes so far. The caller looks at its conditions again before it parks. */
@@ -122,11 +127,13 @@ SN_INLINE void sn_fiber_see(sn_fiber *f)
 sn_fiber *sn_fiber_get(sn_worker *w, size_t stack_bytes);
 void sn_fiber_put(sn_worker *w, sn_fiber *f);
 
-/* Runs entry(arg) on another fiber, at once. When that fiber suspends, the call returns and entry goes on by itself later. */
+/* Runs entry(arg) on another fiber, at once. When that fiber suspends, the call returns and entry goes on by itself
+ * later. */
 typedef enum sn_side { SN_SIDE_ENDED, SN_SIDE_SUSPENDED, SN_SIDE_NO_MEMORY } sn_side;
 sn_side sn_side_call(sn_fiber *caller, size_t stack_bytes, void (*entry)(void *arg), void *arg);
 
-/* On the fiber of a side call: has it suspended since, so that the caller has gone on? (A slice's giver is not that caller.) */
+/* On the fiber of a side call: has it suspended since, so that the caller has gone on? (A slice's giver is not that
+ * caller.) */
 SN_INLINE bool sn_side_left(const sn_fiber *f)
 {
     return !f->side_caller || f->slice;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gather: first the children that nobody has started, in order, on a fiber beside the caller's; then a wait for the rest.
+ * gather: first the children that nobody has started, in order, on a fiber beside the caller's; then a wait for the
+ * rest.
  *
- * Why beside: gather must return at the first error while the other children go on, so no child may stand on the caller's stack. A
- * side call (fiber.h) runs child after child as plain calls and comes back when one suspends, which then keeps that fiber. So n
- * children that do not suspend cost two switches together.
+ * Why beside: gather must return at the first error while the other children go on, so no child may stand on the
+ * caller's stack. A side call (fiber.h) runs child after child as plain calls and comes back when one suspends, which
+ * then keeps that fiber. So n children that do not suspend cost two switches together.
  *
- * In the second phase each unfinished child has a node on its list of waiters; `remaining` counts the nodes not yet fired. The
- * decrement is the last thing a firing node does to the gather (it reads the fiber before).
+ * In the second phase each unfinished child has a node on its list of waiters; `remaining` counts the nodes not yet
+ * fired. The decrement is the last thing a firing node does to the gather (it reads the fiber before).
  */
 #include "runtime/await.h"
 #include "runtime/cancel.h"

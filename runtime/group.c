@@ -106,6 +106,7 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
             sn_cancel_request(g->owner, SN_CANCEL_GROUP, false);
         }
     }
+    sn_tsan_acquire(t); /* the child's last release, passed on by whoever finishes it */
     sn_tsan_release(g);
     sn_fiber *wake = g->waiting && g->children == 0 ? g->owner_fiber : NULL;
     ck_spinlock_unlock(&g->lock); /* the group may be gone after this */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Task groups. The struct lies on the owner's stack; children are listed in it (through their ext) and report their end to it.
+ * Task groups. The struct lies on the owner's stack; children are listed in it (through their ext) and report their end
+ * to it.
  *
- *   OPEN --a child fails, or the owner is cancelled, or group_cancel--> CANCELLED --all ended, wait returns--> (magic cleared)
+ *   OPEN --a child fails, or the owner is cancelled, or group_cancel--> CANCELLED --all ended, wait returns--> (magic
+ * cleared)
  *     `-----------------------all ended, wait returns-----------------------^
  *
- * Everything is under the group's lock. A child's last touch is its unlock; the owner leaves only after it has seen zero children
- * with the lock held, hence after that unlock.
+ * Everything is under the group's lock. A child's last touch is its unlock; the owner leaves only after it has seen
+ * zero children with the lock held, hence after that unlock.
  */
 #ifndef SN_GROUP_H
 #define SN_GROUP_H

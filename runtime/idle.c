@@ -70,6 +70,7 @@ static void leave_list(sn_worker *w, bool search)
 {
     sn_idle *idle = &w->runtime->idle;
     sn_store(&w->asleep, 0, relaxed); /* a wake too many is harmless */
+    sn_add(&idle->departures, 1, acq_rel);
     ck_spinlock_lock(&idle->lock);
     if (w->idle_listed) {
         for (sn_worker **at = &idle->list; *at; at = &(*at)->idle_next)
@@ -100,6 +101,11 @@ static bool any_queue_has_work(sn_runtime *rt)
         if (sn_runq_length(&rt->workers[i].runq) != 0)
             return true;
     return false;
+}
+
+bool sn_idle_all_quiet(sn_runtime *rt)
+{
+    return !any_queue_has_work(rt) && sleeping(rt) == rt->workers_count;
 }
 
 static bool own_work(sn_worker *w)
@@ -133,7 +139,8 @@ void sn_idle_sleep(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
     enter_list(w);
-    /* When all others are on the list too, none of them pushes before a read-modify-write of `word` that follows ours. */
+    /* When all others are on the list too, none of them pushes before a read-modify-write of `word` that follows ours.
+     */
     if (sleeping(rt) == rt->workers_count)
         atomic_thread_fence(memory_order_seq_cst);
     else
@@ -158,10 +165,13 @@ void sn_idle_sleep(sn_worker *w)
                 deadline = tick < deadline ? tick : deadline;
             }
         }
-        unsigned completed = rt->driver->wait(w->driver, deadline);
-        if (monitor)
+        bool ready = rt->driver->wait(w->driver, deadline);
+        if (monitor) {
+            w->looking = true; /* this worker is still on the list; it wakes others once it has left */
             help_others(w);
-        if (completed || own_work(w) || sn_timers_earliest(&w->timers) <= sn_clock_now() || !still_listed(w))
+            w->looking = false;
+        }
+        if (ready || own_work(w) || sn_timers_earliest(&w->timers) <= sn_clock_now() || !still_listed(w))
             break;
     }
     leave_list(w, false);

@@ -5,8 +5,8 @@
  *
  * word: two counts in one atomic, so that both change at once.
  *   sleeping   workers on the idle list: asleep, or about to be and re-checking
- *   searching  workers that were woken to look for work and have neither found any nor gone back to the list. A push with a
- *              searcher about wakes nobody: the searcher will see the push, or re-check after it has left `searching`.
+ *   searching  workers that were woken to look for work and have neither found any nor gone back to the list. A push
+ * with a searcher about wakes nobody: the searcher will see the push, or re-check after it has left `searching`.
  *
  *   push                                     sleep
  *   p1 entry into the run queue              s1 word: sleeping + 1 (searching - 1)
@@ -16,8 +16,8 @@
  *
  *   impossible: p2 sees nobody to wake and s2 sees no work. The fences order p1 before p2 and s1 before s2.
  *
- * Messages to one worker (inbox) use the same pattern on that worker's `asleep`, with ordinary seq_cst fences on both sides,
- * since threads outside the runtime push them too.
+ * Messages to one worker (inbox) use the same pattern on that worker's `asleep`, with ordinary seq_cst fences on both
+ * sides, since threads outside the runtime push them too.
  */
 #ifndef SN_IDLE_H
 #define SN_IDLE_H
@@ -30,8 +30,9 @@
 typedef struct sn_idle {
     _Atomic uint64_t word;
     ck_spinlock_t lock;
-    sn_worker *list; /* under the lock */
-    _Atomic uint32_t monitor; /* a sleeping worker that looks after computing ones: index + 1, or 0 */
+    sn_worker *list;             /* under the lock */
+    _Atomic uint64_t departures; /* how often a worker has left the list: see deadlock.c */
+    _Atomic uint32_t monitor;    /* a sleeping worker that looks after computing ones: index + 1, or 0 */
 } sn_idle;
 
 #define SN_IDLE_SLEEPING  (UINT64_C(1) << 32)
@@ -51,6 +52,9 @@ void sn_wake_all(sn_runtime *rt);
 
 /* Called by a worker that found nothing: sleeps in its driver until there may be something. */
 void sn_idle_sleep(sn_worker *w);
+
+/* Are all workers on the list and all run queues empty? */
+bool sn_idle_all_quiet(sn_runtime *rt);
 
 /* A searching worker found work: lets the next sleeper search if there is more to do. */
 void sn_idle_found(sn_worker *w);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A spinlock that becomes biased: after many uses in a row by one worker, that worker takes it without an atomic read-modify-write, until
- * anybody else wants it. Held for a few instructions only, never across a switch.
+ * A spinlock that becomes biased: after many uses in a row by one worker, that worker takes it without an atomic
+ * read-modify-write, until anybody else wants it. Held for a few instructions only, never across a switch.
  *
- * A locked instruction costs 8 to 11 ns here when the store buffer has something in it, as it always has around a switch; two tasks that
- * pass a baton on one worker would spend most of their time in four of them.
+ * A locked instruction costs 8 to 11 ns here when the store buffer has something in it, as it always has around a
+ * switch; two tasks that pass a baton on one worker would spend most of their time in four of them.
  *
  *   biased worker                            anybody else (holds `held`)
  *   b1 inside = 1                            r1 bias = 0
@@ -13,10 +13,11 @@
  *      ... the guarded data ...                 ... the guarded data ...
  *   b3 inside = 0
  *
- *   impossible: b2 reads self and r2 reads 0 while the biased worker is inside: the fences order b1 before b2 and r1 before r2.
+ *   impossible: b2 reads self and r2 reads 0 while the biased worker is inside: the fences order b1 before b2 and r1
+ * before r2.
  *
- * Orderings: b2 acquire with the release of who set the bias (itself); b3 release, r2 acquire; `held` xchg acquire, store release. Who takes
- * `held` always looks at `bias` after it, so a bias set under `held` is never missed.
+ * Orderings: b2 acquire with the release of who set the bias (itself); b3 release, r2 acquire; `held` xchg acquire,
+ * store release. Who takes `held` always looks at `bias` after it, so a bias set under `held` is never missed.
  *
  * Taking a bias back costs a rare fence (10 us), so a lock must have earned it by BIAS_AFTER uses.
  */

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * map: n tasks without handles. Nothing is queued for an element. Whoever works on the job (the caller, and a helper task for each
- * other worker) takes the next few indices from a counter and runs each element in place, as a task of its own with a descriptor from the pool.
+ * map: n tasks without handles. Nothing is queued for an element. Whoever works on the job (the caller, and a helper
+ * task for each other worker) takes the next few indices from a counter and runs each element in place, as a task of
+ * its own with a descriptor from the pool.
  *
- * When an element suspends it takes its whole fiber with it, the loop included. The loop has registered a split (fiber.h) for that moment:
- * the rest of its stretch goes to the job's list and a new helper is queued, so all n elements run concurrently, as they
- * would with gather. A call whose elements never suspend pays nothing for this.
+ * When an element suspends it takes its whole fiber with it, the loop included. The loop has registered a split
+ * (fiber.h) for that moment: the rest of its stretch goes to the job's list and a new helper is queued, so all n
+ * elements run concurrently, as they would with gather. A call whose elements never suspend pays nothing for this.
  *
- * `remaining` counts elements not ended, `helpers` helper tasks not ended; each decrement is its maker's last use of the job. The caller
- * leaves only when both are zero, so args, results and the job itself (on the caller's stack) outlive everything.
+ * `remaining` counts elements not ended, `helpers` helper tasks not ended; each decrement is its maker's last use of
+ * the job. The caller leaves only when both are zero, so args, results and the job itself (on the caller's stack)
+ * outlive everything.
  */
 #include "runtime/cancel.h"
 #include "runtime/fair.h"
@@ -109,7 +111,8 @@ static void offer(sn_split *split)
     /* Without memory, or a helper, the rest has to wait for this element. */
     if (rest && reserve((void **)&j->offered, sizeof *j->offered, count, &j->offered_capacity) && queue_helper(j)) {
         j->offered[count] = (range){s->at, s->end};
-        sn_store(&j->offered_count, count + 1, relaxed); /* under the lock; read outside as a hint by who has been offered it */
+        sn_store(&j->offered_count, count + 1,
+                 relaxed); /* under the lock; read outside as a hint by who has been offered it */
         s->at = s->end;
     } else if (!rest && more) {
         queue_helper(j);
@@ -117,6 +120,12 @@ static void offer(sn_split *split)
     ck_spinlock_unlock(&j->lock);
     if (cancel)
         sn_cancel_request(s->task, SN_CANCEL_PENDING, true);
+}
+
+/* args may be NULL, and then stride should be 0. */
+SN_INLINE void *element(const job *j, size_t i)
+{
+    return (void *)((uintptr_t)j->args + i * j->stride);
 }
 
 static void run_stretch(stretch *s, sn_fiber *f)
@@ -130,7 +139,7 @@ static void run_stretch(stretch *s, sn_fiber *f)
             sn_fair(w, f);
             w = sn_worker_self();
         }
-        sinew_task *t = SN_LIKELY(!sn_load(&j->cancelled, relaxed)) ? sn_task_make(w, j->fn, j->args + i * j->stride) : NULL;
+        sinew_task *t = SN_LIKELY(!sn_load(&j->cancelled, relaxed)) ? sn_task_make(w, j->fn, element(j, i)) : NULL;
         if (SN_LIKELY(t != NULL)) {
             s->task = t;
             intptr_t result = sn_task_call(w, f, t, &s->frame);
@@ -143,7 +152,8 @@ static void run_stretch(stretch *s, sn_fiber *f)
         ended++;
     }
     sn_fiber *caller = j->fiber;
-    if (sn_sub(&j->remaining, ended, acq_rel) == ended && caller != f) /* not ours to use any more, unless we are a helper */
+    if (sn_sub(&j->remaining, ended, acq_rel) == ended &&
+        caller != f) /* not ours to use any more, unless we are a helper */
         sn_unpark(caller);
 }
 
@@ -258,7 +268,8 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
         asked = work(&j, f);
     for (unsigned i = 0; i < count; i++) {
         w = sn_worker_self();
-        if (sn_load(&j.next, relaxed) >= n && sn_load(&j.offered_count, relaxed) == 0 && sn_task_take(w, helpers[i])) { /* nothing is left for it */
+        if (sn_load(&j.next, relaxed) >= n && sn_load(&j.offered_count, relaxed) == 0 &&
+            sn_task_take(w, helpers[i])) { /* nothing is left for it */
             sn_sub(&j.helpers, 1, relaxed);
             sn_task_settle_in_place(helpers[i], 0);
         } else {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Something for one particular worker: in its inbox (a ck_stack; any thread pushes) or in its pinned queue (owner only). */
+/* Something for one particular worker: in its inbox (a ck_stack; any thread pushes) or in its pinned queue (owner
+ * only). */
 #ifndef SN_MESSAGE_H
 #define SN_MESSAGE_H
 

@@ -12,10 +12,11 @@
 void sn_op_complete(sn_op *op, int result)
 {
     sn_fiber *f = op->fiber;
-    sn_bump(&op->worker->counters.completed, 1);
+    _Atomic uint64_t *completed = &op->worker->counters.completed;
     op->result = result;
     sn_store(&op->done, 1, release); /* the operation may be gone after this; partner: the acquire load in sn_op_run */
     sn_unpark(f);
+    sn_store(completed, sn_load(completed, relaxed) + 1, release); /* last: see deadlock.c */
 }
 
 static void ask_cancel(sn_worker *w, sn_op *op)

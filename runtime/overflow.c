@@ -15,7 +15,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void report(sn_fiber *f)
 {
-    /* The lowest task that has used the most: name it and how deep it was nested. sinew_name may allocate, which a handler must not. */
+    /* The lowest task that has used the most: name it and how deep it was nested. sinew_name may allocate, which a
+     * handler must not. */
     unsigned depth = 0;
     for (sn_frame *frame = f->frame; frame; frame = frame->outer)
         depth++;

@@ -87,7 +87,7 @@ sn_steal sn_runq_steal(sn_runq *victim, uint32_t most, void (*give)(void *arg, s
         got++;
         result = SN_STEAL_GOT;
     }
-    sn_store(&victim->head, head, relaxed); /* z releases it */
+    sn_store(&victim->head, head, relaxed);  /* z releases it */
     sn_store(&victim->thief_in, 0, release); /* z */
     return result;
 }

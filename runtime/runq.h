@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker's run queue: everything that is ready on it, first come first served. An entry is a task that has not started, or a
- * fiber to resume.
+ * A worker's run queue: everything that is ready on it, first come first served. An entry is a task that has not
+ * started, or a fiber to resume.
  *
  *   owner   push (tail), pop (head), take (a given task, anywhere: an await runs it in place)
  *   thieves steal the older half, one thief at a time
  *
- * FIFO for the scheduler gives asyncio's order and fairness; take gives fork-join its depth-first order: a task awaited by its spawner
- * is nearly always the newest entry, and taking that is a decrement.
+ * FIFO for the scheduler gives asyncio's order and fairness; take gives fork-join its depth-first order: a task awaited
+ * by its spawner is nearly always the newest entry, and taking that is a decrement.
  *
- * Synchronisation: a lock biased to the owner. The owner announces itself and looks for a thief; a thief announces itself, runs the
- * rare fence, and looks for the owner. While nobody steals, the owner's side is a store, a compiler barrier and a load.
+ * Synchronisation: a lock biased to the owner. The owner announces itself and looks for a thief; a thief announces
+ * itself, runs the rare fence, and looks for the owner. While nobody steals, the owner's side is a store, a compiler
+ * barrier and a load.
  *
  *   owner (pop, take, grow)                  thief
  *   a  owner_in = 1                          x  thief_in: 0 -> 1
@@ -19,8 +20,8 @@
  *      ... head, slots, tail ...                ... head, slots ...
  *   c  owner_in = 0                          z  thief_in = 0
  *
- *   impossible: b reads 0 and y reads 0 while the owner is inside. The two fences order a before b and x before y, so one of the
- *   two loads sees the other side's store.
+ *   impossible: b reads 0 and y reads 0 while the owner is inside. The two fences order a before b and x before y, so
+ * one of the two loads sees the other side's store.
  *
  * Orderings
  *   a  store relaxed   ordered before b by the fence pair
@@ -30,10 +31,10 @@
  *   y  load acquire    partner c
  *   z  store release   partners b, x
  *   t  tail store release in push, load acquire by thieves: the slot is written before the tail says so. push does not
- *      enter the lock: it writes the slot at the tail, which no thief reads before the tail moves; full is judged by a head that can only be
- *      too small.
- *   h  head: written inside the lock by whoever holds it; read elsewhere (empty? full?) relaxed as a hint.
- * A steal that found the lock taken is BUSY, not EMPTY: who wants to sleep must not take it for empty.
+ *      enter the lock: it writes the slot at the tail, which no thief reads before the tail moves; full is judged by a
+ * head that can only be too small. h  head: written inside the lock by whoever holds it; read elsewhere (empty? full?)
+ * relaxed as a hint. A steal that found the lock taken is BUSY, not EMPTY: who wants to sleep must not take it for
+ * empty.
  *
  * Rejected: Chase-Lev (needs a second arbiter for tasks taken from the middle, and a fence or CAS on each pop);
  * an idempotent deque with the task's state as arbiter (one CAS a task, measured 2.3 ns, more than all of this lock).
@@ -142,7 +143,8 @@ SN_INLINE bool sn_runq_take(sn_runq *q, sn_entry e, uint32_t position)
 
 typedef enum sn_steal { SN_STEAL_EMPTY, SN_STEAL_BUSY, SN_STEAL_GOT } sn_steal;
 
-/* Moves the older half of the victim's entries (at most `most`) through `give`, oldest first. Any thread but the owner. */
+/* Moves the older half of the victim's entries (at most `most`) through `give`, oldest first. Any thread but the owner.
+ */
 sn_steal sn_runq_steal(sn_runq *victim, uint32_t most, void (*give)(void *arg, sn_entry e), void *arg);
 
 #endif

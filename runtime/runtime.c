@@ -2,9 +2,9 @@
 /*
  * Starting and stopping a runtime.
  *
- * The calling thread becomes worker 0; the others are threads of their own. Each opens its driver in its own thread (rings demand
- * that) and reports; only when all have succeeded does main start, so a refused resource is an error of sinew_run and nothing
- * has run yet.
+ * The calling thread becomes worker 0; the others are threads of their own. Each opens its driver in its own thread
+ * (rings demand that) and reports; only when all have succeeded does main start, so a refused resource is an error of
+ * sinew_run and nothing has run yet.
  */
 #include "runtime/cancel.h"
 #include "runtime/options.h"
@@ -62,7 +62,7 @@ static void give_interrupt_back(const struct sigaction *previous)
 
 typedef struct start {
     sn_runtime *rt;
-    sem_t reported; /* once per thread */
+    sem_t reported;            /* once per thread */
     _Atomic uint32_t decision; /* 0 undecided, 1 go, 2 give up */
     sem_t decided;
 } start;
@@ -197,8 +197,8 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
         int refused = pthread_create(&rt->workers[started].thread, NULL, thread_main, &threads[started]);
         if (refused) {
             r = -refused;
-            sn_complain("sinew_run: thread %u of %u is refused: %s; ask for fewer workers or raise the limit", started + 1, n,
-                        strerror(refused));
+            sn_complain("sinew_run: thread %u of %u is refused: %s; ask for fewer workers or raise the limit",
+                        started + 1, n, strerror(refused));
             break;
         }
     }
@@ -229,6 +229,7 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
     if (interrupt)
         give_interrupt_back(&previous_interrupt);
     pthread_barrier_wait(&rt->end);
+    sn_tsan_acquire(rt);
     if (rt->main_task)
         sn_task_unref(rt->main_task);
     leave_thread(self);

@@ -2,12 +2,12 @@
 /*
  * What the tools must be told about fibers.
  *
- * AddressSanitizer: each switch is announced with the bounds of the stack it goes to; a fiber that goes to the pool gives its fake stack back.
- * ThreadSanitizer: the runtime's own sources are not instrumented; each task gets a TSan context of its own, switched to without
- * synchronisation (flag 1), and real hand-overs are annotated by release/acquire on an address that names them:
- * spawn -> start and end -> await on the task, wake -> resume on the fiber, hand-over in locks on the lock. So a race between two
- * tasks is reported even when one worker ran both, one after the other.
- * valgrind: stacks are registered when they are mapped.
+ * AddressSanitizer: each switch is announced with the bounds of the stack it goes to; a fiber that goes to the pool
+ * gives its fake stack back. ThreadSanitizer: the runtime's own sources are not instrumented; each task gets a TSan
+ * context of its own, switched to without synchronisation (flag 1), and real hand-overs are annotated by
+ * release/acquire on an address that names them: spawn -> start and end -> await on the task, wake -> resume on the
+ * fiber, hand-over in locks on the lock. So a race between two tasks is reported even when one worker ran both, one
+ * after the other. valgrind: stacks are registered when they are mapped.
  */
 #ifndef SN_SANITIZER_H
 #define SN_SANITIZER_H

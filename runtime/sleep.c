@@ -78,8 +78,8 @@ int sinew_sleep(sinew_time duration)
 }
 
 /*
- * A timeout scope. Its timer sets one more expiry in the task's cancel word and remembers how many timeouts had been delivered by
- * then: if that count has not moved when the scope ends, its own expiry is still there and is taken back.
+ * A timeout scope. Its timer sets one more expiry in the task's cancel word and remembers how many timeouts had been
+ * delivered by then: if that count has not moved when the scope ends, its own expiry is still there and is taken back.
  */
 typedef struct scope {
     uint64_t magic;

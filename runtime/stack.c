@@ -22,7 +22,7 @@ enum {
     GUARDS_MPROTECT_MAX = 30000,
 };
 
-#define CANARY       UINT64_C(0x5afe57ac4b0bb1e5)
+#define CANARY        UINT64_C(0x5afe57ac4b0bb1e5)
 #define PIDFD_OF_SELF (-10000) /* PIDFD_SELF_THREAD_GROUP is -10001 on 6.14+, and this the thread's */
 
 static _Atomic uint32_t guards_mprotect;
@@ -87,8 +87,8 @@ static void guard(char *base, size_t stack_bytes, uint32_t count)
         struct iovec pages[CARVE_BATCH];
         for (uint32_t i = 0; i < count; i++)
             pages[i] = (struct iovec){base + i * stack_bytes, PAGE};
-        if (count > 1 && syscall(SYS_process_madvise, PIDFD_OF_SELF, pages, (unsigned long)count, MADV_GUARD_INSTALL, 0) ==
-                             (long)count * PAGE)
+        if (count > 1 && syscall(SYS_process_madvise, PIDFD_OF_SELF, pages, (unsigned long)count, MADV_GUARD_INSTALL,
+                                 0) == (long)count * PAGE)
             return;
         for (; done < count; done++)
             if (madvise(base + done * stack_bytes, PAGE, MADV_GUARD_INSTALL) != 0)
@@ -209,7 +209,8 @@ bool sn_stacks_refill(sn_worker *w)
     if (count + bare_count == 0) {
         slab = sn_load(&s->slabs, relaxed);
         if (!slab || sn_load(&slab->carved, relaxed) == slab->count) {
-            slab = make_slab(s->stack_bytes, s->stack_bytes >= SLAB_BYTES ? 1 : (uint32_t)(SLAB_BYTES / s->stack_bytes));
+            slab =
+                make_slab(s->stack_bytes, s->stack_bytes >= SLAB_BYTES ? 1 : (uint32_t)(SLAB_BYTES / s->stack_bytes));
             if (slab)
                 list_slab(&s->slabs, slab);
         }
@@ -358,6 +359,7 @@ void sn_stack_check(const sn_fiber *f)
     const uint64_t *word = (const uint64_t *)(const void *)base;
     for (unsigned i = 0; i < PAGE / sizeof *word; i += 8)
         SN_CHECK(word[i] == CANARY,
-                 "a task overflowed its stack of %zu bytes (canary); raise stack_bytes in sinew_options or sinew_spawn_options",
+                 "a task overflowed its stack of %zu bytes (canary); raise stack_bytes in sinew_options or "
+                 "sinew_spawn_options",
                  f->stack_bytes);
 }

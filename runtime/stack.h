@@ -2,16 +2,18 @@
 /*
  * Stacks: address space by the slab, guard pages, pools.
  *
- * The default size comes in slabs of many stacks; other sizes are mapped one by one and pooled by size. A stack is [guard page | ... grows down ... | fiber struct | colour], and the struct lies at the high end. The colour (0..31 cache
- * lines, by index) spreads the hot ends of many stacks over the sets of the first-level cache, which would otherwise all compete for one.
+ * The default size comes in slabs of many stacks; other sizes are mapped one by one and pooled by size. A stack is
+ * [guard page | ... grows down ... | fiber struct | colour], and the struct lies at the high end. The colour (0..31
+ * cache lines, by index) spreads the hot ends of many stacks over the sets of the first-level cache, which would
+ * otherwise all compete for one.
  *
- * Guards, best first, probed once: MADV_GUARD_INSTALL (no mapping of its own, so a million work; a batch of stacks in one
- * process_madvise), then mprotect up to GUARDS_MPROTECT_MAX mappings (the kernel's max_map_count is 65,530), then a canary word that is
- * checked when the stack goes back to the pool.
+ * Guards, best first, probed once: MADV_GUARD_INSTALL (no mapping of its own, so a million work; a batch of stacks in
+ * one process_madvise), then mprotect up to GUARDS_MPROTECT_MAX mappings (the kernel's max_map_count is 65,530), then a
+ * canary word that is checked when the stack goes back to the pool.
  *
- * Pools: each worker keeps a list; what overflows goes to the runtime's list, from which an idle worker gives pages back to the
- * kernel (the stack is then "bare": nothing of the fiber survives, not even the struct). Slabs live as long as the runtime: a late
- * unpark of a finished fiber must find memory.
+ * Pools: each worker keeps a list; what overflows goes to the runtime's list, from which an idle worker gives pages
+ * back to the kernel (the stack is then "bare": nothing of the fiber survives, not even the struct). Slabs live as long
+ * as the runtime: a late unpark of a finished fiber must find memory.
  */
 #ifndef SN_STACK_H
 #define SN_STACK_H
@@ -34,7 +36,7 @@ typedef struct sn_stacks {
     size_t stack_bytes; /* the default size */
     _Atomic(sn_slab *) slabs, odd_slabs;
     sn_fiber *odd[48]; /* pooled stacks of other sizes, by the logarithm of the size */
-    sn_fiber *pooled; /* fibers whose memory is still committed */
+    sn_fiber *pooled;  /* fibers whose memory is still committed */
     uint64_t pooled_count;
     char **bare; /* bases of stacks whose pages were given back */
     uint64_t bare_count, bare_capacity;

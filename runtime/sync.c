@@ -2,8 +2,8 @@
 /*
  * Semaphore and mutex: a count and a queue of waiters under a spinlock held for a few instructions.
  *
- * A permit is handed over directly: post takes the oldest waiter off the queue and marks it granted, so nobody can come between.
- * A waiter that is cancelled takes itself off, or, if it was granted meanwhile, passes the permit on.
+ * A permit is handed over directly: post takes the oldest waiter off the queue and marks it granted, so nobody can come
+ * between. A waiter that is cancelled takes itself off, or, if it was granted meanwhile, passes the permit on.
  */
 #include "runtime/cancel.h"
 #include "runtime/lock.h"
@@ -14,8 +14,9 @@
 typedef struct waiter {
     struct waiter *next;
     sn_fiber *fiber;
-    bool popped;              /* under the lock: a permit is on its way */
-    _Atomic uint32_t granted; /* release by post after its unlock, acquire by the waiter, which may then end the semaphore */
+    bool popped; /* under the lock: a permit is on its way */
+    _Atomic uint32_t
+        granted; /* release by post after its unlock, acquire by the waiter, which may then end the semaphore */
 } waiter;
 
 typedef struct sem {

@@ -137,8 +137,11 @@ intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
     f->tsan_context = own;
     __tsan_switch_to_fiber(own, 1);
     sn_tsan_acquire(t);
+    sn_tsan_acquire((char *)f + 1); /* tasks that use one stack one after the other are ordered by it */
     intptr_t result = t->fn(t->arg);
+    sn_tsan_release((char *)f + 1);
     sn_tsan_release(t);
+    sn_tsan_release(f->runtime); /* every task ends before sinew_run returns */
     f->tsan_context = outer;
     __tsan_switch_to_fiber(outer ? outer : sn_worker_self()->sched.tsan_context, 1);
     __tsan_destroy_fiber(own);
@@ -249,8 +252,7 @@ void sn_task_unref(sinew_task *t)
     if (SN_LIKELY(w != NULL)) {
         sn_bump(&w->counters.freed, 1);
         sn_task_free(w, t);
-    }
-    else if (sn_load(&t->fiber, relaxed)) /* one that never had a fiber stays unused until the runtime ends */
+    } else if (sn_load(&t->fiber, relaxed)) /* one that never had a fiber stays unused until the runtime ends */
         sn_task_pool_put(sn_load(&t->fiber, relaxed)->runtime->task_pool, t);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tasks. A descriptor is one cache line from a pool; a task gets a fiber when it starts, or runs in place on the one that awaits it.
+ * Tasks. A descriptor is one cache line from a pool; a task gets a fiber when it starts, or runs in place on the one
+ * that awaits it.
  *
  *   FREE --spawn--> NEW --start--> STARTED --finish--> DONE --last reference--> FREE
  *                    `----cancel seen at start, no stack----^
@@ -19,8 +20,9 @@
  *
  * cancel: a word of counts and flags; see cancel.h.
  *
- * In-place fast path: a task whose only references are the awaiter's and the execution's cannot have waiters, and nobody else can make a
- * reference any more; so it is finished and freed without any read-modify-write (sn_task_run_in_place).
+ * In-place fast path: a task whose only references are the awaiter's and the execution's cannot have waiters, and
+ * nobody else can make a reference any more; so it is finished and freed without any read-modify-write
+ * (sn_task_run_in_place).
  */
 #ifndef SN_TASK_H
 #define SN_TASK_H
@@ -54,7 +56,7 @@ typedef struct sn_task_ext {
     size_t stack_bytes;
     struct sn_group *group;
     sinew_task *sibling_next, *sibling_previous; /* under the group's lock */
-    sn_message message; /* pinned, not started */
+    sn_message message;                          /* pinned, not started */
 } sn_task_ext;
 
 struct sinew_task {
@@ -67,8 +69,8 @@ struct sinew_task {
         uint64_t references_and_cancel; /* both at once, while nobody else has the task */
     };
     union {
-        sinew_fn fn;      /* until it starts */
-        intptr_t result;  /* once DONE */
+        sinew_fn fn;     /* until it starts */
+        intptr_t result; /* once DONE */
     };
     void *arg;
     _Atomic(sn_fiber *) fiber; /* once started; stays set */
@@ -84,8 +86,8 @@ struct sinew_task {
     };
     sinew_task *next; /* pool */
 };
-/* A descriptor in the pool has waiters 0 and no ext, so that spawning need not write them; `fiber` may be an old one, which a
- * cancel may wake in vain (cancel.h: as good as none). */
+/* A descriptor in the pool has waiters 0 and no ext, so that spawning need not write them; `fiber` may be an old one,
+ * which a cancel may wake in vain (cancel.h: as good as none). */
 
 _Static_assert(sizeof(sinew_task) == SN_CACHE_LINE, "a task descriptor is one cache line");
 
@@ -106,7 +108,8 @@ sn_task_ext *sn_task_extend(sinew_task *t); /* NULL: no memory */
 /* Queues a NEW task on the calling worker. */
 void sn_task_push(sn_worker *w, sinew_task *t);
 
-/* A fiber that will start the task when it is switched to; NULL: no stack could be had, and the task has ended with -ENOMEM. */
+/* A fiber that will start the task when it is switched to; NULL: no stack could be had, and the task has ended with
+ * -ENOMEM. */
 sn_fiber *sn_task_fiber(sn_worker *w, sinew_task *t);
 
 /* May the task run on this fiber, which is between tasks? */
@@ -136,14 +139,15 @@ bool sn_task_add_waiter(sinew_task *t, sn_waiter *w);
 /* False: it has fired. */
 bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w);
 
-/* Debug builds: stops if the handle was used up. `consumes`: the call wants a reference of its own, so that the one of the execution
- * (all that a borrowed sinew_self() may have) does not count. */
+/* Debug builds: stops if the handle was used up. `consumes`: the call wants a reference of its own, so that the one of
+ * the execution (all that a borrowed sinew_self() may have) does not count. */
 SN_INLINE void sn_task_check_handle(const char *call, const sinew_task *t, bool consumes)
 {
 #if SN_DEBUG
     uint32_t references = sn_load(&((sinew_task *)(uintptr_t)t)->references, acquire);
     SN_CHECK(references > 1 || (references == 1 && (!consumes || sn_task_done(t))),
-             "%s: this task handle was used up before (by await, gather, detach, ...); take a sinew_ref first if you need it twice",
+             "%s: this task handle was used up before (by await, gather, detach, ...); take a sinew_ref first if you "
+             "need it twice",
              call);
 #endif
     (void)call;

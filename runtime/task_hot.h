@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hot paths of tasks, inlined where they are used: make one, take an unstarted one out of the queue, run it in place, finish it.
- * Every store here is paid for by each spawned task; task.h says which fields the pool leaves ready.
+ * The hot paths of tasks, inlined where they are used: make one, take an unstarted one out of the queue, run it in
+ * place, finish it. Every store here is paid for by each spawned task; task.h says which fields the pool leaves ready.
  */
 #ifndef SN_TASK_HOT_H
 #define SN_TASK_HOT_H
@@ -70,7 +70,8 @@ SN_INLINE void sn_task_begin(sn_fiber *f, sinew_task *t)
 /* Must the task end before it begins? */
 SN_INLINE bool sn_task_stillborn(const sn_worker *w, sinew_task *t)
 {
-    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) || (t->flags & SN_TASK_WAVE) != sn_wave_flag(w));
+    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) ||
+                       (t->flags & SN_TASK_WAVE) != sn_wave_flag(w));
 }
 
 /* A cancel that was never delivered makes a good result a cancelled one; an error wins over it. */
@@ -106,11 +107,13 @@ SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, 
     sinew_task *outer = f->task;
     frame->outer = f->frame;
     frame->task = outer;
+    frame->saved_errno = *w->errno_location;
     f->frame = frame;
     sn_task_begin(f, t);
     intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
     f->task = outer;
     f->frame = frame->outer;
+    *sn_worker_self()->errno_location = frame->saved_errno;
     return result;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Task descriptors: slabs of cache lines that live as long as the runtime. Each worker keeps a free list; refills and overflows go through
- * the runtime's list in batches under a lock. Debug builds keep freed descriptors out of use for a while, so that a stale handle is
- * recognised.
+ * Task descriptors: slabs of cache lines that live as long as the runtime. Each worker keeps a free list; refills and
+ * overflows go through the runtime's list in batches under a lock. Debug builds keep freed descriptors out of use for a
+ * while, so that a stale handle is recognised.
  */
 #include "runtime/task.h"
 
@@ -135,7 +135,8 @@ void sn_task_pool_balance(sn_worker *w)
     /* Counted only here: came from the runtime, plus freed, less spawned. */
     sn_counters *c = &w->counters;
     for (;;) {
-        uint64_t freed = sn_load(&c->freed, relaxed) + sn_load(&c->in_place[0], relaxed) + sn_load(&c->in_place[1], relaxed);
+        uint64_t freed =
+            sn_load(&c->freed, relaxed) + sn_load(&c->in_place[0], relaxed) + sn_load(&c->in_place[1], relaxed);
         uint64_t spawned = sn_load(&c->spawned[0], relaxed) + sn_load(&c->spawned[1], relaxed);
         int64_t have = w->free_tasks_moved + (int64_t)(freed - spawned);
         if (SN_LIKELY(have < 4 * SN_TASKS_BATCH))

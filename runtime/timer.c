@@ -63,7 +63,7 @@ static void publish_earliest(sn_timers *h)
 {
     sinew_time earliest = h->length ? h->entries[0].deadline : SINEW_FOREVER;
     if (earliest != sn_load(&h->earliest, relaxed))
-        sn_store(&h->earliest, earliest, relaxed); /* a hint; the lock orders everything else */
+        sn_store(&h->earliest, earliest, release); /* a hint; after firing, for deadlock.c */
 }
 
 static int reserve(sn_timers *h)

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers: one 4-ary heap per worker, ordered by deadline; the earliest deadline is what the worker's wait gets as its timeout.
+ * Timers: one 4-ary heap per worker, ordered by deadline; the earliest deadline is what the worker's wait gets as its
+ * timeout.
  *
- * A timer is a node on somebody's stack. It belongs to the heap from arm until disarm returns or `fire` has been called. `fire` runs with the
- * heap's lock held, on the worker that expires it, which need not be the heap's: an idle worker expires the timers of one that computes.
- * So after sn_timer_disarm nobody touches the node any more; without it, `fire` must say when it has touched it last.
+ * A timer is a node on somebody's stack. It belongs to the heap from arm until disarm returns or `fire` has been
+ * called. `fire` runs with the heap's lock held, on the worker that expires it, which need not be the heap's: an idle
+ * worker expires the timers of one that computes. So after sn_timer_disarm nobody touches the node any more; without
+ * it, `fire` must say when it has touched it last.
  *
- * The heap holds (deadline, slot) pairs in one array; slots map back to heap index and node in a second dense array. Moving an entry then writes
- * into that array and not into the nodes, which lie on a million different cold stacks.
- * Rejected: an IORING_OP_TIMEOUT each (2 us to arm, linear cancel); back pointers in the nodes (a cache miss per level).
+ * The heap holds (deadline, slot) pairs in one array; slots map back to heap index and node in a second dense array.
+ * Moving an entry then writes into that array and not into the nodes, which lie on a million different cold stacks.
+ * Rejected: an IORING_OP_TIMEOUT each (2 us to arm, linear cancel); back pointers in the nodes (a cache miss per
+ * level).
  */
 #ifndef SN_TIMER_H
 #define SN_TIMER_H
@@ -57,7 +60,8 @@ int sn_timer_arm(sn_timers *h, sn_timer *t, sinew_time deadline);
 /* True: it was armed and is no longer. False: it has fired (completely) or was never armed. Any worker. */
 bool sn_timer_disarm(sn_timer *t);
 
-/* Fires what is due at `now`, up to a thousand; returns how many. Any worker; `try_only` gives up when somebody else holds the heap. */
+/* Fires what is due at `now`, up to a thousand; returns how many. Any worker; `try_only` gives up when somebody else
+ * holds the heap. */
 unsigned sn_timers_expire(sn_timers *h, sinew_time now, bool try_only);
 
 SN_INLINE sinew_time sn_timers_earliest(sn_timers *h)

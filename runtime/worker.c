@@ -2,12 +2,14 @@
 /*
  * The worker's loop and its queues.
  *
- * A fiber that suspends switches straight to the next ready one (fiber.c); the loop here, on the thread's own stack, is visited when
- * nothing is ready, and every SN_BUDGET switches, so that timers, I/O and messages are looked at however busy the tasks are.
+ * A fiber that suspends switches straight to the next ready one (fiber.c); the loop here, on the thread's own stack, is
+ * visited when nothing is ready, and every SN_BUDGET switches, so that timers, I/O and messages are looked at however
+ * busy the tasks are.
  *
  *     look around (messages, timers, driver) -> run what is ready -> steal -> sleep
  *
- * Rejected: a fiber of its own for the loop (one more switch for nothing); polling at every switch (a clock reading, 25 ns, each).
+ * Rejected: a fiber of its own for the loop (one more switch for nothing); polling at every switch (a clock reading, 25
+ * ns, each).
  */
 #include "runtime/worker.h"
 
@@ -124,6 +126,7 @@ void sn_look_around(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
     w->budget = SN_BUDGET;
+    w->looking = true;
     sn_bump(&w->counters.polls, 1);
     drain_inbox(w);
     sn_task_pool_balance(w);
@@ -135,6 +138,9 @@ void sn_look_around(sn_worker *w)
         sn_timers_expire(&w->timers, now, false);
     /* With nothing else to do the next driver call is the one that waits: let it submit, too. */
     rt->driver->poll(w->driver, sn_runq_length(&w->runq) == 0);
+    w->looking = false;
+    if (sn_runq_length(&w->runq) + (w->pinned_first != NULL) > 1) /* the first is ours */
+        sn_notify(w);
 }
 
 static void run(sn_worker *w, sn_entry e)
@@ -188,6 +194,7 @@ void sn_worker_loop(sn_worker *w)
         if (e)
             run(w, e);
         else if (!steal(w))
-            sn_idle_sleep(w); /* looks at all queues again before it sleeps, so a busy victim is not taken for an empty one */
+            sn_idle_sleep(
+                w); /* looks at all queues again before it sleeps, so a busy victim is not taken for an empty one */
     }
 }

@@ -2,9 +2,9 @@
 /*
  * Workers and the runtime that owns them. What each field belongs to is said beside it; "owner" is the worker's thread.
  *
- * Hazard: a fiber may go on in another thread after any call that switches. `sn_worker_self()` must then be asked again; nothing taken
- * from thread-local storage may live across. The compilers cache thread-local addresses across calls, so the accessor
- * reads through a volatile asm, which they may not.
+ * Hazard: a fiber may go on in another thread after any call that switches. `sn_worker_self()` must then be asked
+ * again; nothing taken from thread-local storage may live across. The compilers cache thread-local addresses across
+ * calls, so the accessor reads through a volatile asm, which they may not.
  */
 #ifndef SN_WORKER_H
 #define SN_WORKER_H
@@ -24,20 +24,21 @@
 #include <signal.h>
 
 enum {
-    SN_STEAL_MOST = 4096,         /* entries at once */
-    SN_BUDGET = 64,               /* switches between two visits to the scheduler */
-    SN_FAIR_NS = 1000000,         /* in-place runs give way to others about this often */
-    SN_FIBERS_KEEP = 64,          /* pooled fibers of a worker; twice as many overflow */
-    SN_TASKS_BATCH = 256,         /* task descriptors moved between pools at once */
-    SN_IN_PLACE_SHARE = 2,        /* in place only while 1/2 of a default stack is left */
-    SN_TRIM_BATCH = 256,          /* stacks given back to the kernel by a worker about to sleep */
+    SN_STEAL_MOST = 4096,  /* entries at once */
+    SN_BUDGET = 64,        /* switches between two visits to the scheduler */
+    SN_FAIR_NS = 1000000,  /* in-place runs give way to others about this often */
+    SN_FIBERS_KEEP = 64,   /* pooled fibers of a worker; twice as many overflow */
+    SN_TASKS_BATCH = 256,  /* task descriptors moved between pools at once */
+    SN_IN_PLACE_SHARE = 2, /* in place only while 1/2 of a default stack is left */
+    SN_TRIM_BATCH = 256,   /* stacks given back to the kernel by a worker about to sleep */
 };
 
 typedef struct sn_counters {
     /* By the parity of the task's wave: see shutdown.c. in_place: finished and freed by the in-place fast path. */
     _Atomic uint64_t spawned[2], in_place[2], finished[2];
     _Atomic uint64_t freed; /* descriptors, the fast path's not counted */
-    _Atomic uint64_t in_place_slow, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, submitted, completed;
+    _Atomic uint64_t in_place_slow, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, submitted,
+        completed;
     _Atomic int64_t fibers_live;
 } sn_counters;
 
@@ -53,19 +54,20 @@ struct sn_worker {
     sn_after switch_after;
     int32_t budget;
     uint32_t index;
-    uint32_t number; /* from 1, never given twice in a process: see lock.h */
+    uint32_t number;      /* from 1, never given twice in a process: see lock.h */
     _Atomic uint8_t mode; /* SN_MODE_*; written by the shutdown */
     int *errno_location;
     sinew_task *free_tasks;
     uint32_t fibers_count;
     int64_t free_tasks_moved; /* descriptors that came from the runtime's pool, less what went back */
     sn_fiber *fibers;
-    sinew_time fair_at; /* when the scheduler last had a look around */
-    sn_runq runq;       /* owner and thieves */
+    sinew_time fair_at;   /* when the scheduler last had a look around */
+    sn_runq runq;         /* owner and thieves */
     sn_counters counters; /* written by the owner, read by anyone */
 
     sn_message *pinned_first, *pinned_last;
     bool pinned_turn, searching;
+    bool looking; /* around: what becomes ready wakes others together, at the end */
     sn_driver *driver;
     sn_random random;
     sn_fiber sched; /* the thread's own stack */
@@ -128,7 +130,8 @@ SN_INLINE sn_worker *sn_worker_of_task(void)
 SN_INLINE void sn_notify(sn_worker *w)
 {
     sn_fence_hot();
-    if (SN_UNLIKELY(sn_idle_wants_wake(sn_load(&w->runtime->idle.word, relaxed)))) /* p2; a stale value is covered by s2 */
+    if (SN_UNLIKELY(
+            sn_idle_wants_wake(sn_load(&w->runtime->idle.word, relaxed)))) /* p2; a stale value is covered by s2 */
         sn_wake_one(w->runtime);
 }
 
@@ -136,7 +139,8 @@ SN_INLINE void sn_notify(sn_worker *w)
 SN_INLINE void sn_push(sn_worker *w, sn_entry e)
 {
     sn_runq_push(&w->runq, e);
-    sn_notify(w);
+    if (SN_LIKELY(!w->looking))
+        sn_notify(w);
 }
 
 /* Queues a ready fiber from any thread, on its own worker if it is pinned. */

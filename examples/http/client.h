@@ -50,8 +50,7 @@ void client_extend(client *c, sinew_time duration);
 /* Receives at most `len` bytes; 0 at the end of the stream. `between_requests`: nothing is in flight. */
 ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests);
 
-/* Appends to the output, which is sent when the buffer is full or by client_flush. Suspends only to send. 0 or error.
- */
+/* Appends to the output, which is sent when the buffer is full or by client_flush. 0 or an error. */
 int client_write(client *c, const void *data, size_t len);
 int client_flush(client *c);
 

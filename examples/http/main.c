@@ -95,7 +95,7 @@ static intptr_t program(void *arg)
     error = accept_clients(listener, &connections);
     sinew_close(listener);
     /* Cancelling a connection means: end with the request you are at (client.h). Each keeps to the grace time itself.
-     */
+     * One that was accepted but has not begun to run never will; the end of the process closes its socket. */
     sinew_group_cancel(&connections);
     int failed = sinew_group_wait(&connections);
     cache_destroy();

@@ -89,13 +89,20 @@ IN_RUNTIME(the_statistics_count_every_task_in_and_out)
     size_t n = scaled(100000, 5000);
     sinew_stats before, after;
     atomic_long ran = 0;
+    sinew_task **tasks = malloc(n * sizeof(sinew_task *));
     CHECK_EQ(sinew_get_stats(&before), 0);
-    CHECK_EQ(sinew_map(count_one, &ran, 0, n, NULL), 0);
-    sinew_task *t = sinew_spawn(count_one, &ran);
-    CHECK_EQ(sinew_await(t), 1);
+    for (size_t i = 0; i < n; i++)
+        tasks[i] = sinew_spawn(count_one, &ran);
+    CHECK_EQ(sinew_gather(tasks, n, NULL), 0);
     CHECK_EQ(sinew_get_stats(&after), 0);
-    CHECK_EQ(after.tasks_spawned - before.tasks_spawned, n + 1);
-    CHECK_EQ(after.tasks_finished - before.tasks_finished, n + 1);
+    CHECK_EQ(after.tasks_spawned - before.tasks_spawned, n);
+    CHECK_EQ(after.tasks_finished - before.tasks_finished, n);
+    /* A map may count helpers of its own beside the elements. */
+    CHECK_EQ(sinew_map(count_one, &ran, 0, n, NULL), 0);
+    CHECK_EQ(sinew_get_stats(&before), 0);
+    CHECK(before.tasks_spawned - after.tasks_spawned >= n);
+    CHECK_EQ(before.tasks_spawned - after.tasks_spawned, before.tasks_finished - after.tasks_finished);
+    free(tasks);
     return 0;
 }
 

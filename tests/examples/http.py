@@ -168,7 +168,8 @@ def curl_speaks_other_dialects():
     assert curl("--http2", url) == b"hello\n"  # offers an upgrade, which is not taken
     assert curl(url, url, url, "--write-out", "%{num_connects} ").split() == [b"hello", b"1", b"hello", b"0"] + [
         b"hello", b"0"]
-    assert curl("--proxy", f"127.0.0.1:{shared.number}", "--noproxy", "", "http://elsewhere/hello.txt?a=b") == b"hello\n"
+    as_proxy = ["--proxy", f"127.0.0.1:{shared.number}", "--noproxy", ""]
+    assert curl(*as_proxy, "http://elsewhere/hello.txt?a=b") == b"hello\n"
     head = curl("--head", url).decode()
     assert head.startswith("HTTP/1.1 200 OK\r\n") and "\r\nContent-Length: 6\r\n" in head, head
     assert b"405" in curl("--include", "--data", "x=y", url)
@@ -199,7 +200,8 @@ def header_fields_are_right():
 
 def head_has_no_body():
     with Client(shared.number) as client:
-        for target, status, length in (("/large.bin", 200, 3_000_000), ("/cached.bin", 200, 100_000), ("/nothing", 404, 14)):
+        for target, status, length in (("/large.bin", 200, 3_000_000), ("/cached.bin", 200, 100_000),
+                                       ("/nothing", 404, 14)):
             answer = client.ask(target, "HEAD")
             assert (answer.status, int(answer.headers["content-length"])) == (status, length)
         assert client.ask("/hello.txt").body == b"hello\n"  # what follows is the next response and nothing else
@@ -208,7 +210,8 @@ def head_has_no_body():
 def directories_stand_for_their_index():
     with Client(shared.number) as client:
         for target, name in (("/", "index.html"), ("/dir", "dir/index.html"), ("/dir/", "dir/index.html"),
-                             ("//dir//./", "dir/index.html"), ("/?query", "index.html"), ("/inside", "dir/deep/style.css")):
+                             ("//dir//./", "dir/index.html"), ("/?query", "index.html"),
+                             ("/inside", "dir/deep/style.css")):
             answer = client.ask(target)
             assert (answer.status, answer.body) == (200, FILES[name]), target
         assert client.ask("/no%20index").status == 403
@@ -444,7 +447,8 @@ def header_limits_are_limits():
 def nothing_outside_the_root_is_given_out():
     targets = [
         "/../secret.txt", "/..", "/../", "/dir/../../secret.txt", "/dir/../hello.txt", "/%2e%2e/secret.txt",
-        "/.%2e/secret.txt", "/%2E./secret.txt", "/%2e%2e%2fsecret.txt", "/..%2fsecret.txt", "/dir%2f..%2f..%2fsecret.txt",
+        "/.%2e/secret.txt", "/%2E./secret.txt", "/%2e%2e%2fsecret.txt", "/..%2fsecret.txt",
+        "/dir%2f..%2f..%2fsecret.txt",
         "//../secret.txt", "/./../secret.txt", "http://test/../secret.txt", "http://test/%2e%2e/secret.txt",
         "/outside", "/outside%20absolute", "/outside%20dir", "/outside%20dir/secret.txt",
         "/outside%20dir/root/hello.txt", "/fifo",
@@ -461,7 +465,8 @@ def nothing_outside_the_root_is_given_out():
             assert client.ask(target).status == 400, target
         for target, name in (("/%68ello%2Etxt", "hello.txt"), ("/dir%2fdeep/style.css", "dir/deep/style.css"),
                              ("http://test/hello.txt", "hello.txt"), ("HTTP://test?x", "index.html"),
-                             ("http://test", "index.html"), ("/hello.txt?../..", "hello.txt"), ("/dir/.hidden", "dir/.hidden")):
+                             ("http://test", "index.html"), ("/hello.txt?../..", "hello.txt"),
+                             ("/dir/.hidden", "dir/.hidden")):
             answer = client.ask(target)
             assert (answer.status, answer.body) == (200, FILES[name]), target
 
@@ -624,7 +629,8 @@ def stopping_lets_requests_in_flight_end():
             assert slow.reader.read(int(head.headers["content-length"])) == FILES["large.bin"] and slow.is_closed()
             assert program.end() == 0
         # The number of connections includes those that looked whether it still listens.
-        assert re.fullmatch(r"http: stopped: 4 requests on \d+ connections answered, 0 cut", program.output[-1]), program.output
+        expected = r"http: stopped: 4 requests on \d+ connections answered, 0 cut"
+        assert re.fullmatch(expected, program.output[-1]), program.output
 
 
 def stopping_cuts_what_does_not_end():
@@ -653,7 +659,8 @@ def a_second_interrupt_ends_it_at_once():
 
 
 def wrong_arguments_are_refused():
-    for arguments, code in (([], 2), (["/nowhere/at all"], 1), ([str(ROOT), "nonsense"], 1), ([str(ROOT / "hello.txt")], 1),
+    for arguments, code in (([], 2), (["/nowhere/at all"], 1), ([str(ROOT), "nonsense"], 1),
+                            ([str(ROOT / "hello.txt")], 1),
                             ([str(ROOT), "--workers", "0"], 2), ([str(ROOT), "--timeout", "nan"], 2),
                             ([str(ROOT), "--what"], 2), ([str(ROOT), "127.0.0.1:0", "more"], 2)):
         with programs.Program("http", *arguments, quiet=True) as program:

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Goal: two tasks awaited one after the other print in order and take the sum of their times, with any number of workers.
+# Goal: two tasks awaited one after the other print in order and take the sum of their times, with any number of
+# workers.
 set -euo pipefail
 program=${SINEW_EXAMPLES_DIR:?is the directory of the example programs}/tutorial2
 

@@ -19,7 +19,8 @@ for first in 0 7; do
     (($(printf '%s\n' "${run[@]}" | grep -cx Two) == 3)) || fail "not three times Two"
     [ "${run[0]} ${run[5]}" = "One Two" ] || fail "does not begin with One and end with Two"
     workers=$((first == 0 ? 1 : 3))
-    [[ ${lines[first + 6]} =~ ^"workers: $workers, time: "([0-9]+)\.([0-9][0-9])" s"$ ]] || fail "no time of $workers workers"
+    [[ ${lines[first + 6]} =~ ^"workers: $workers, time: "([0-9]+)\.([0-9][0-9])" s"$ ]] ||
+        fail "no time of $workers workers"
     times+=($((10#${BASH_REMATCH[1]}${BASH_REMATCH[2]})))
 done
 ((times[0] >= 390)) || fail "one worker was too fast: the blocking seconds must follow one another"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Goal: tutorial 5 ends cleanly on SIGINT, and every item that was produced has been consumed exactly once.
 
-Method: interrupt it after some items, twice at another moment each; compare the two lists of items and the program's own
-sums. It cannot see in which order items passed through the queue: the lines are printed outside of it."""
+Method: interrupt it, at once and after some items; compare the two lists of items and the program's own sums. It cannot
+see in which order items passed through the queue: the lines are printed outside of it."""
 import re
 import signal
 import sys
