@@ -25,8 +25,7 @@ static void forward(sn_frame *frame)
     int code = sn_cancel_take(frame->task);
     if (code) {
         p->forwarded = code;
-        /* The deadlock report is not passed round a circle: each await that sees it gives up at once. */
-        sn_cancel_request(p->task, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
+        sn_cancel_forward(p->task, code);
     }
 }
 
@@ -55,14 +54,14 @@ static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t)
         sn_worker *w = sn_worker_self();
         code = sn_interrupt(f);
         while (!sn_load(&parked.done, acquire)) {
-            if (code == -EDEADLK) { /* passed on round a circle it would never end */
+            if (code == -EDEADLK) {
                 sn_task_remove_waiter(t, &parked.waiter);
                 sn_task_unref(t);
                 return code;
             }
             if (code) {
                 forwarded = code;
-                sn_cancel_request(t, SN_CANCEL_PENDING, true);
+                sn_cancel_forward(t, code);
             }
             w = sn_park(w, f);
             code = sn_interrupt_after_park(f);

@@ -40,6 +40,13 @@
 /* Requests a cancel; `bits` is SN_CANCEL_PENDING (with or without counting), _GROUP or _DEADLOCK. */
 void sn_cancel_request(sinew_task *t, uint32_t bits, bool count);
 
+/* Passes on to another task what one was asked: `code` is from sn_cancel_take. The deadlock report stays what it is: an
+ * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. */
+SN_INLINE void sn_cancel_forward(sinew_task *t, int code)
+{
+    sn_cancel_request(t, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
+}
+
 /* Wakes the task's fiber so that it looks. */
 void sn_cancel_nudge(sinew_task *t);
 

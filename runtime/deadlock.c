@@ -10,14 +10,20 @@ typedef struct listing {
     unsigned count;
 } listing;
 
+static void list_task(listing *l, sinew_task *t)
+{
+    if (t && l->count++ < LISTED_MAX)
+        sn_complain("  waiting: %s", sinew_name(t));
+}
+
 static void list_fiber(sn_fiber *f, void *arg)
 {
     listing *l = arg;
-    sinew_task *t = f->task; /* every worker sleeps, so nothing moves */
-    if (!(sn_load(&f->wakes, acquire) & SN_FIBER_PARKED) || !t)
+    if (!(sn_load(&f->wakes, acquire) & SN_FIBER_PARKED)) /* every worker sleeps, so nothing moves */
         return;
-    if (l->count++ < LISTED_MAX)
-        sn_complain("  waiting: %s", sinew_name(t));
+    list_task(l, f->task);
+    for (sn_frame *frame = f->frame; frame; frame = frame->outer)
+        list_task(l, frame->task);
 }
 
 /* No I/O in flight, no timer, no message: acquire, so that what a completion or timer has queued is seen by who looks
@@ -33,7 +39,7 @@ static bool nothing_outside(sn_runtime *rt)
     return !sn_load(&rt->stop, acquire) && !sn_load(&rt->interrupted, acquire);
 }
 
-bool sn_deadlock_check(sn_worker *w)
+static bool check(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
     /* A worker on the idle list may be about to leave it: it has completed an operation and queued what waited for it.
@@ -54,4 +60,15 @@ bool sn_deadlock_check(sn_worker *w)
              "deadlock again after the tasks had been cancelled; a task goes on waiting after -ECANCELED or -EDEADLK");
     sn_cancel_request(rt->main_task, SN_CANCEL_DEADLOCK, false);
     return true;
+}
+
+bool sn_deadlock_check(sn_worker *w)
+{
+    /* One at a time, until what the report has woken is queued; who comes meanwhile looks around again. */
+    ck_spinlock_t *lock = &w->runtime->deadlock_lock;
+    if (!ck_spinlock_trylock(lock))
+        return true;
+    bool found = check(w);
+    ck_spinlock_unlock(lock);
+    return found;
 }

@@ -142,7 +142,7 @@ static int wait_rest(gather *g, node *nodes, size_t unfinished)
             asked = code;
             for (size_t i = 0; i < g->n; i++)
                 if (g->tasks[i] && !sn_task_done(g->tasks[i]))
-                    sn_cancel_request(g->tasks[i], SN_CANCEL_PENDING, true);
+                    sn_cancel_forward(g->tasks[i], asked);
         }
         if (sn_load(&g->remaining, acquire) == 0 || over(g))
             break;

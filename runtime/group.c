@@ -29,18 +29,18 @@ void sinew_group_init(sinew_group *g)
 }
 
 /* The lock is held. */
-static void cancel_children(struct sn_group *g)
+static void cancel_children(struct sn_group *g, int code)
 {
     g->cancelled = true;
     for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
-        sn_cancel_request(t, SN_CANCEL_PENDING, true);
+        sn_cancel_forward(t, code);
 }
 
-static void lock_and_cancel(struct sn_group *g)
+static void lock_and_cancel(struct sn_group *g, int code)
 {
     ck_spinlock_lock(&g->lock);
     if (!g->cancelled)
-        cancel_children(g);
+        cancel_children(g, code);
     ck_spinlock_unlock(&g->lock);
 }
 
@@ -48,7 +48,7 @@ void sinew_group_cancel(sinew_group *g)
 {
     struct sn_group *group = group_of(g);
     if (group)
-        lock_and_cancel(group);
+        lock_and_cancel(group, -ECANCELED);
 }
 
 int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
@@ -100,7 +100,7 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
     if (result < 0 && result != -ECANCELED && g->error == 0) {
         g->error = (int)result;
         if (!g->cancelled)
-            cancel_children(g);
+            cancel_children(g, -ECANCELED);
         if (!g->waiting && !g->told_owner) {
             g->told_owner = true;
             sn_cancel_request(g->owner, SN_CANCEL_GROUP, false);
@@ -126,7 +126,7 @@ static void forward(sn_frame *frame)
     int code = sn_cancel_take(frame->task);
     if (code) {
         p->asked = code;
-        lock_and_cancel(p->group);
+        lock_and_cancel(p->group, code);
     }
 }
 
@@ -184,7 +184,7 @@ int sinew_group_wait(sinew_group *group)
         int code = asked ? 0 : sn_interrupt(f);
         if (code) {
             asked = code;
-            lock_and_cancel(g);
+            lock_and_cancel(g, code);
         }
         ck_spinlock_lock(&g->lock);
         bool over = g->children == 0;

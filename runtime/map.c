@@ -60,13 +60,13 @@ static void record(job *j, size_t i, intptr_t result)
         sn_cas(&j->first_error, &none, result, acq_rel);
 }
 
-static void cancel_all(job *j)
+static void cancel_all(job *j, int code)
 {
     ck_spinlock_lock(&j->lock);
     sn_store(&j->cancelled, 1, relaxed);
     for (size_t i = 0; i < j->suspended_count; i++)
         if (!sn_task_done(j->suspended[i]))
-            sn_cancel_request(j->suspended[i], SN_CANCEL_PENDING, true);
+            sn_cancel_forward(j->suspended[i], code);
     ck_spinlock_unlock(&j->lock);
 }
 
@@ -77,7 +77,7 @@ static void forward(sn_frame *frame)
     int code = sn_cancel_take(frame->task);
     if (code) {
         s->asked = code;
-        cancel_all(s->job);
+        cancel_all(s->job, code);
     }
 }
 
@@ -281,7 +281,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
         int code = sn_interrupt_after_park(f);
         if (code) {
             asked = code;
-            cancel_all(&j);
+            cancel_all(&j, code);
         }
     }
     for (size_t i = 0; i < j.suspended_count; i++)

@@ -98,7 +98,9 @@ struct sn_runtime {
     sinew_task *main_task;
     intptr_t main_result;
     _Atomic uint32_t interrupted; /* SIGINT arrived */
-    bool interrupt_handled, deadlock_reported;
+    bool interrupt_handled;
+    bool deadlock_reported; /* under the next one */
+    ck_spinlock_t deadlock_lock;
     _Atomic uint32_t shutdown_requests;
     pthread_barrier_t end; /* all workers have left their loops */
     _Atomic uint32_t foreign_turn;

@@ -7,6 +7,7 @@
  * Cannot see: how late the victims were within that time.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -42,16 +43,6 @@ static intptr_t sleep_beside(void *arg)
     for (int i = 0; i < 10; i++)
         if (sinew_sleep(SINEW_MS(5)) < 0)
             return -EIO;
-    v->spinner_ran_on = !atomic_load(&v->spinner->ended);
-    return 0;
-}
-
-static intptr_t read_beside(void *arg)
-{
-    struct victim *v = arg;
-    char c;
-    if (sinew_read(v->fd, &c, 1) != 1)
-        return -EIO;
     v->spinner_ran_on = !atomic_load(&v->spinner->ended);
     return 0;
 }
@@ -99,44 +90,6 @@ IN_RUNTIME_WITH(ready_tasks_are_taken_from_a_spinning_worker, 2, 8)
     return 0;
 }
 
-static void *write_soon(void *arg)
-{
-    struct victim *v = arg;
-    while (atomic_load(&v->spinner->running) == 0)
-        usleep(1000);
-    usleep(20000);
-    ssize_t n = write(v->fd, "x", 1);
-    return n == 1 ? arg : NULL;
-}
-
-IN_RUNTIME_WITH(io_that_completes_beside_a_spinning_task_is_seen, 2, 8)
-{
-    enum { VICTIMS = 8 };
-    struct spinner s = {.running = 0};
-    struct victim victims[VICTIMS], writers[VICTIMS];
-    sinew_task *tasks[VICTIMS];
-    pthread_t threads[VICTIMS];
-    int pipes[VICTIMS][2];
-    for (int i = 0; i < VICTIMS; i++) {
-        if (!CHECK_EQ(pipe(pipes[i]), 0))
-            return 1;
-        victims[i] = (struct victim){.spinner = &s, .fd = pipes[i][0]};
-        writers[i] = (struct victim){.spinner = &s, .fd = pipes[i][1]};
-        tasks[i] = sinew_spawn(read_beside, &victims[i]);
-        pthread_create(&threads[i], NULL, write_soon, &writers[i]);
-    }
-    /* The reads are under way, some of them submitted by this worker. */
-    CHECK_EQ(sinew_sleep(SINEW_MS(2)), 0);
-    CHECK_EQ(spin(&s), 0);
-    CHECK_EQ(sinew_gather(tasks, VICTIMS, NULL), 0);
-    for (int i = 0; i < VICTIMS; i++) {
-        CHECK(victims[i].spinner_ran_on);
-        pthread_join(threads[i], NULL);
-        close(pipes[i][0]);
-        close(pipes[i][1]);
-    }
-    return 0;
-}
 
 static intptr_t wait_beside(void *arg)
 {
@@ -190,8 +143,66 @@ IN_RUNTIME_WITH(all_workers_but_one_may_spin, 2, 8)
     return 0;
 }
 
+/* What a thief took with it and then left behind in its queue, while it computes and the other worker only yields. */
+struct stuck {
+    atomic_int ran, spinning;
+    unsigned home;
+    int all;
+};
+
+static intptr_t spin_if_stolen(void *arg)
+{
+    struct stuck *s = arg;
+    int none = 0;
+    if (sinew_worker_index() != s->home && atomic_compare_exchange_strong(&s->spinning, &none, 1))
+        while (atomic_load(&s->ran) < s->all - 1)
+            ;
+    atomic_fetch_add(&s->ran, 1);
+    return 0;
+}
+
+IN_RUNTIME_WITH(a_worker_with_a_yielding_task_takes_what_is_stuck_behind_a_spinning_one, 2)
+{
+    enum { TASKS = 32 };
+    int rounds = (int)scaled(200, 20);
+    for (int round = 0; round < rounds; round++) {
+        sinew_task *tasks[TASKS];
+        struct stuck s = {.home = sinew_worker_index(), .all = TASKS};
+        for (int i = 0; i < TASKS; i++)
+            tasks[i] = sinew_spawn(spin_if_stolen, &s);
+        yield_until(&s.ran, TASKS);
+        CHECK_EQ(sinew_gather(tasks, TASKS, NULL), 0);
+    }
+    return 0;
+}
+
+static intptr_t meet(void *arg)
+{
+    struct stuck *s = arg;
+    atomic_fetch_add(&s->ran, 1);
+    while (atomic_load(&s->ran) < s->all)
+        sched_yield(); /* the thread's, not the task's: the worker stays taken */
+    return 0;
+}
+
+/* As many as there are workers, each of which ends only when all run; main yields, so its worker is never idle. */
+IN_RUNTIME_WITH(tasks_that_must_all_run_at_once_get_all_workers, 2, 8)
+{
+    int rounds = (int)scaled(100, 10);
+    for (int round = 0; round < rounds; round++) {
+        sinew_task *tasks[8];
+        struct stuck s = {.all = (int)sinew_workers()};
+        for (int i = 0; i < s.all; i++)
+            tasks[i] = sinew_spawn(meet, &s);
+        yield_until(&s.ran, s.all);
+        CHECK_EQ(sinew_gather(tasks, (size_t)s.all, NULL), 0);
+    }
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(sleepers_go_on_beside_a_spinning_task),
           cmocka_unit_test(ready_tasks_are_taken_from_a_spinning_worker),
-          cmocka_unit_test(io_that_completes_beside_a_spinning_task_is_seen),
           cmocka_unit_test(tasks_made_ready_by_the_spinning_task_are_taken),
-          cmocka_unit_test(all_workers_but_one_may_spin))
+          cmocka_unit_test(all_workers_but_one_may_spin),
+          cmocka_unit_test(tasks_that_must_all_run_at_once_get_all_workers),
+          cmocka_unit_test(a_worker_with_a_yielding_task_takes_what_is_stuck_behind_a_spinning_one))

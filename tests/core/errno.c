@@ -7,6 +7,7 @@
  * Cannot see: what a compiler does with an errno address that the program itself carries across a checkpoint.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include <tests/support/run.h>
@@ -74,7 +75,7 @@ IN_RUNTIME_WITH(errno_survives_a_hundred_thousand_switches, 1, 2, 4, 8)
 #define HELPERS_MAX 8
 
 struct journey {
-    sinew_sem helper[HELPERS_MAX], traveller;
+    sinew_sem helper[HELPERS_MAX], traveller, ready;
     unsigned workers;
     atomic_int settled, arrived, stop;
     atomic_int helpers_at[HELPERS_MAX];
@@ -96,7 +97,7 @@ static intptr_t help(void *arg)
         int seen = atomic_load(&j->arrived);
         sinew_sem_post(&j->traveller);
         while (atomic_load(&j->arrived) == seen)
-            ;
+            sched_yield(); /* the thread's, not the task's: the worker stays taken */
     }
 }
 
@@ -105,9 +106,10 @@ static intptr_t settle(void *arg)
 {
     struct journey *j = arg;
     unsigned worker = sinew_worker_index();
-    atomic_fetch_add(&j->settled, 1);
+    if (atomic_fetch_add(&j->settled, 1) + 1 == (int)j->workers)
+        sinew_sem_post(&j->ready);
     while (atomic_load(&j->settled) < (int)j->workers)
-        ;
+        sched_yield();
     CHECK_EQ(atomic_fetch_add(&j->helpers_at[worker], 1), 0);
     struct helper h = {j, worker};
     return sinew_await(spawn_pinned(help, &h));
@@ -126,12 +128,13 @@ IN_RUNTIME_WITH(errno_survives_forced_migration, 2, 4, 8)
     memset(&j, 0, sizeof j);
     j.workers = sinew_workers();
     sinew_sem_init(&j.traveller, 0);
+    sinew_sem_init(&j.ready, 0);
     sinew_task *helpers[HELPERS_MAX];
     for (unsigned i = 0; i < j.workers; i++) {
         sinew_sem_init(&j.helper[i], 0);
         helpers[i] = sinew_spawn(settle, &j);
     }
-    yield_until(&j.settled, (int)j.workers);
+    CHECK_EQ(sinew_sem_wait(&j.ready), 0);
     int rounds = (int)scaled(20000, 500), wrong = 0, stayed = 0;
     *errno_now() = 1234;
     for (int i = 0; i < rounds; i++) {

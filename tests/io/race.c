@@ -304,6 +304,100 @@ IN_RUNTIME(a_connection_that_meets_a_cancel_is_accepted_or_still_queued)
     return 0;
 }
 
+struct connector {
+    struct sockaddr_un address;
+    socklen_t len;
+    int result;
+};
+
+static intptr_t connect_to_full(void *arg)
+{
+    struct connector *c = arg;
+    int fd = sinew_socket(AF_UNIX, SOCK_STREAM, 0);
+    c->result = sinew_connect(fd, (struct sockaddr *)&c->address, c->len);
+    sinew_close(fd);
+    return 0;
+}
+
+/*
+ * A connect to a listener with a full queue is tried again and again inside the kernel. A cancel that arrives between
+ * two tries finds nothing to cancel; it must not be forgotten for that.
+ */
+IN_RUNTIME(a_cancel_that_meets_a_retry_inside_the_kernel_is_not_lost)
+{
+    int rounds = (int)scaled(1000, 100), extra[4];
+    uint64_t seed = random_seed();
+    struct connector c;
+    int listener = abstract_listener(0, &c.address, &c.len);
+    if (!CHECK(listener >= 0))
+        return 1;
+    fill_backlog((struct sockaddr *)&c.address, c.len, extra, 4);
+    for (int round = 0; round < rounds; round++) {
+        c.result = -1;
+        sinew_task *t = sinew_spawn(connect_to_full, &c);
+        sinew_time until = sinew_now() + SINEW_US(random_next(&seed) % 300);
+        do
+            sinew_yield();
+        while (sinew_now() < until);
+        sinew_cancel(t);
+        sinew_await(t);
+        CHECK(c.result == -ECANCELED || c.result == -1);
+    }
+    for (int i = 0; i < 4; i++)
+        if (extra[i] >= 0)
+            close(extra[i]);
+    close(listener);
+    return 0;
+}
+
+struct crowd {
+    int fd;
+    atomic_int waiting, got;
+};
+
+static intptr_t read_in_a_crowd(void *arg)
+{
+    struct crowd *c = arg;
+    char byte;
+    atomic_fetch_add(&c->waiting, 1);
+    ssize_t n = sinew_read(c->fd, &byte, 1);
+    if (n == 1)
+        atomic_fetch_add(&c->got, 1);
+    return n;
+}
+
+/* Many readers on one socket are woken for one byte and go back to wait: cancels meet them on the way. */
+IN_RUNTIME(cancels_reach_every_reader_of_a_crowded_socket)
+{
+    enum { READERS = 20 };
+    int rounds = (int)scaled(500, 30), fds[2];
+    uint64_t seed = random_seed();
+    if (!CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0))
+        return 1;
+    for (int round = 0; round < rounds; round++) {
+        struct crowd c = {.fd = fds[0]};
+        sinew_task *tasks[READERS];
+        intptr_t results[READERS];
+        for (int i = 0; i < READERS; i++)
+            tasks[i] = sinew_spawn(read_in_a_crowd, &c);
+        for (unsigned i = 0; i < random_next(&seed) % 3; i++)
+            sinew_yield();
+        int sent = (int)(random_next(&seed) % 5);
+        CHECK_EQ(write(fds[1], "01234", (size_t)sent), sent);
+        delay((int)(random_next(&seed) % 3000));
+        for (int i = 0; i < READERS; i++)
+            sinew_cancel(tasks[i]);
+        CHECK_EQ(sinew_gather_settled(tasks, READERS, results), 0);
+        if (!CHECK_EQ(c.got + (int)drain(fds[0]), sent))
+            break;
+    }
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(a_byte_that_meets_a_cancel_or_timeout_is_reported_or_still_there),
           cmocka_unit_test(what_cancelled_sends_report_is_what_arrives),
-          cmocka_unit_test(a_connection_that_meets_a_cancel_is_accepted_or_still_queued))
+          cmocka_unit_test(a_connection_that_meets_a_cancel_is_accepted_or_still_queued),
+          cmocka_unit_test(a_cancel_that_meets_a_retry_inside_the_kernel_is_not_lost),
+          cmocka_unit_test(cancels_reach_every_reader_of_a_crowded_socket))
