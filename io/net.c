@@ -33,7 +33,7 @@ typedef struct address {
 static int parse_unix(const char *path, address *out)
 {
     size_t length = strlen(path);
-    if (length == 0 || length >= sizeof out->u.local.sun_path)
+    if (length <= (size_t)(path[0] == '@') || length >= sizeof out->u.local.sun_path)
         return -EINVAL;
     out->u.local.sun_family = AF_UNIX;
     memcpy(out->u.local.sun_path, path, length + 1);
@@ -107,7 +107,9 @@ static int parse(const char *text, bool passive, address out[ADDRESSES_MAX])
         numeric(passive ? "::1" : "127.0.0.1", port, passive, &out[1]);
         return 2;
     }
-    return numeric(host, port, passive, &out[0]) == 0 ? 1 : -EINVAL;
+    if (numeric(host, port, passive, &out[0]) != 0 || (out[0].u.any.sa_family == AF_INET6) != brackets)
+        return -EINVAL;
+    return 1;
 }
 
 static int bad_address(const char *call, const char *text)

@@ -31,9 +31,12 @@
 
 enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48 };
 
-#define KEY_WAKE    UINT64_C(1)
-#define KEY_CANCEL  UINT64_C(2)
-#define KEY_ADDRESS ((UINT64_C(1) << GENERATION_SHIFT) - 1)
+#define KEY_WAKE    UINT64_C(0)
+#define KEY_CANCEL  UINT64_C(1) /* in the lowest bit of an operation's address */
+#define KEY_ADDRESS (((UINT64_C(1) << GENERATION_SHIFT) - 1) & ~KEY_CANCEL)
+
+/* Between two attempts to cancel what the kernel did not find or could not stop. */
+#define CANCEL_PAUSE_NS SINEW_US(500)
 
 /* The kernel takes a time span; this one stands for "no deadline". */
 #define LONG_WAIT_NS SINEW_S(3600)
@@ -43,8 +46,9 @@ struct sn_driver {
     sn_worker *worker;
     uint64_t generation;
     sn_op *waiting_first, *waiting_last; /* did not fit into the submission queue */
-    sn_op *cancels_first, *cancels_last;
-    uint64_t wake_value; /* the read's buffer */
+    sn_op *cancels_first, *cancels_last; /* cancels that did not fit, or are to be repeated */
+    sinew_time cancels_at;               /* not before this instant */
+    uint64_t wake_value;                 /* the read's buffer */
     int wake_fd;
     bool wake_armed;
     _Atomic uint32_t wake_posted;
@@ -195,7 +199,7 @@ static bool try_submit(sn_driver *d, sn_op *op)
 static void uring_submit(sn_driver *d, sn_op *op)
 {
     op->key = (uint64_t)(uintptr_t)op | (d->generation++ << GENERATION_SHIFT);
-    op->queued = false;
+    op->queued = op->cancel_queued = op->cancel_in_flight = op->finished = false;
     if (SN_LIKELY(!d->waiting_first && try_submit(d, op)))
         return;
     op->queued = true;
@@ -210,12 +214,35 @@ static bool try_cancel(sn_driver *d, sn_op *op)
     if (!sqe)
         return false;
     io_uring_prep_cancel64(sqe, op->key, 0);
-    io_uring_sqe_set_data64(sqe, KEY_CANCEL);
+    io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)op | KEY_CANCEL);
+    op->cancel_in_flight = true;
     return true;
+}
+
+static void queue_cancel(sn_driver *d, sn_op *op)
+{
+    op->cancel_queued = true;
+    op->next_cancel = NULL;
+    *(d->cancels_first ? &d->cancels_last->next_cancel : &d->cancels_first) = op;
+    d->cancels_last = op;
+}
+
+/* An operation that is complete must not stay among the cancels. */
+static void unqueue_cancel(sn_driver *d, sn_op *op)
+{
+    sn_op *before = NULL;
+    for (sn_op *o = d->cancels_first; o != op; o = o->next_cancel)
+        before = o;
+    *(before ? &before->next_cancel : &d->cancels_first) = op->next_cancel;
+    if (d->cancels_last == op)
+        d->cancels_last = before;
+    op->cancel_queued = false;
 }
 
 static void uring_cancel(sn_driver *d, sn_op *op)
 {
+    if (op->finished)
+        return;
     if (op->queued) { /* the kernel has never heard of it */
         sn_op *before = NULL;
         for (sn_op *o = d->waiting_first; o != op; o = o->next)
@@ -227,31 +254,21 @@ static void uring_cancel(sn_driver *d, sn_op *op)
         sn_op_complete(op, -ECANCELED);
         return;
     }
-    if (SN_LIKELY(!d->cancels_first && try_cancel(d, op)))
-        return;
-    op->next_cancel = NULL;
-    *(d->cancels_first ? &d->cancels_last->next_cancel : &d->cancels_first) = op;
-    d->cancels_last = op;
+    if (!try_cancel(d, op))
+        queue_cancel(d, op);
 }
 
-/* An operation that completes must not stay in the list of cancels. */
-static void forget_cancel(sn_driver *d, sn_op *op)
-{
-    sn_op *before = NULL;
-    for (sn_op *o = d->cancels_first; o; before = o, o = o->next_cancel)
-        if (o == op) {
-            *(before ? &before->next_cancel : &d->cancels_first) = op->next_cancel;
-            if (d->cancels_last == op)
-                d->cancels_last = before;
-            return;
-        }
-}
-
-/* What did not fit before. */
+/* What did not fit before, and what is to be repeated. */
 static void retry(sn_driver *d)
 {
-    while (d->cancels_first && try_cancel(d, d->cancels_first))
-        d->cancels_first = d->cancels_first->next_cancel;
+    if (d->cancels_first && sn_clock_now() >= d->cancels_at) {
+        sn_op *op = d->cancels_first;
+        while (op && try_cancel(d, op)) {
+            op->cancel_queued = false;
+            op = op->next_cancel;
+        }
+        d->cancels_first = op;
+    }
     while (d->waiting_first && try_submit(d, d->waiting_first)) {
         d->waiting_first->queued = false;
         d->waiting_first = d->waiting_first->next;
@@ -268,6 +285,22 @@ static void arm_wake(sn_driver *d)
     d->wake_armed = true;
 }
 
+/* The completion of a cancel. Returns how many operations that completes. */
+static unsigned cancel_seen(sn_driver *d, sn_op *op, int answer)
+{
+    op->cancel_in_flight = false;
+    if (op->finished) {
+        sn_op_complete(op, op->result);
+        return 1;
+    }
+    if (answer == -ENOENT || answer == -EALREADY) {
+        if (!d->cancels_first)
+            d->cancels_at = sn_clock_now() + CANCEL_PAUSE_NS;
+        queue_cancel(d, op);
+    }
+    return 0;
+}
+
 static unsigned reap(sn_driver *d)
 {
     unsigned seen = 0, completed = 0, head;
@@ -279,12 +312,19 @@ static unsigned reap(sn_driver *d)
         if (SN_UNLIKELY(key == KEY_WAKE)) {
             d->wake_armed = false;
             sn_store(&d->wake_posted, 0, seq_cst); /* a wake from here on writes again */
-        } else if (SN_LIKELY(key != KEY_CANCEL)) {
+        } else if (SN_UNLIKELY(key & KEY_CANCEL)) {
+            completed += cancel_seen(d, (sn_op *)(uintptr_t)(key & KEY_ADDRESS), cqe->res);
+        } else {
             sn_op *op = (sn_op *)(uintptr_t)(key & KEY_ADDRESS);
-            if (SN_UNLIKELY(d->cancels_first != NULL))
-                forget_cancel(d, op);
-            completed++;
-            sn_op_complete(op, cqe->res);
+            if (SN_UNLIKELY(op->cancel_queued))
+                unqueue_cancel(d, op);
+            if (SN_UNLIKELY(op->cancel_in_flight)) {
+                op->finished = true;
+                op->result = cqe->res;
+            } else {
+                completed++;
+                sn_op_complete(op, cqe->res);
+            }
         }
     }
     if (seen)
@@ -320,6 +360,8 @@ static bool uring_wait(sn_driver *d, sinew_time deadline)
     sinew_time span = deadline == SINEW_FOREVER ? LONG_WAIT_NS : deadline - sn_clock_now();
     if (span > LONG_WAIT_NS)
         span = LONG_WAIT_NS;
+    if (SN_UNLIKELY(d->waiting_first || d->cancels_first) && span > CANCEL_PAUSE_NS)
+        span = CANCEL_PAUSE_NS;
     if (span <= 0)
         return true;
 #if SN_TSAN

@@ -21,7 +21,7 @@ void sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
     sn_cancel_nudge(t);
 }
 
-int sn_cancel_take(sinew_task *t)
+uint32_t sn_cancel_take_bits(sinew_task *t)
 {
     uint32_t old = sn_load(&t->cancel, relaxed), new;
     do {
@@ -31,9 +31,16 @@ int sn_cancel_take(sinew_task *t)
         if (old & SN_CANCEL_EXPIREDS)
             new += SN_CANCEL_DELIVERED; /* overflows out of the word's top, as meant */
     } while (!sn_cas(&t->cancel, &old, new, acq_rel));
-    if (old & SN_CANCEL_DEADLOCK)
+    return old & SN_CANCEL_ANY;
+}
+
+int sn_cancel_code(uint32_t bits)
+{
+    if (!bits)
+        return 0;
+    if (bits & SN_CANCEL_DEADLOCK)
         return -EDEADLK;
-    return old & (SN_CANCEL_PENDING | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;
+    return bits & (SN_CANCEL_PENDING | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;
 }
 
 /* A task of an earlier wave is cancelled once when it first looks after the shutdown began. */

@@ -50,8 +50,14 @@ SN_INLINE void sn_cancel_forward(sinew_task *t, int code)
 /* Wakes the task's fiber so that it looks. */
 void sn_cancel_nudge(sinew_task *t);
 
-/* Takes what is to be delivered to the task: 0, -ECANCELED, -ETIMEDOUT or -EDEADLK. */
-int sn_cancel_take(sinew_task *t);
+/* Takes what is to be delivered to the task; its code is 0, -ECANCELED, -ETIMEDOUT or -EDEADLK. */
+uint32_t sn_cancel_take_bits(sinew_task *t);
+int sn_cancel_code(uint32_t bits);
+
+SN_INLINE int sn_cancel_take(sinew_task *t)
+{
+    return sn_cancel_code(sn_cancel_take_bits(t));
+}
 
 /* Is something to be delivered? */
 SN_INLINE bool sn_cancel_pending(sinew_task *t)

@@ -43,12 +43,15 @@ typedef struct sn_op {
     int flags;
     int result;
     sn_fiber *fiber;
-    sn_worker *worker;                /* whose driver holds it */
-    uint64_t key;                     /* the driver's name for it: pointer and generation */
-    struct sn_op *next, *next_cancel; /* the driver's queues of what did not fit */
+    sn_worker *worker; /* whose driver holds it */
+    uint64_t key;      /* the driver's name for it: pointer and generation */
+    /* The driver's own notes. */
+    struct sn_op *next, *next_cancel; /* queues of what did not fit */
     bool queued;                      /* in the first of them */
-    sn_message cancel_message;        /* to the worker whose driver holds it */
-    _Atomic uint32_t cancel_taken;    /* that worker has consumed the message */
+    bool cancel_queued;               /* in the second */
+    bool cancel_in_flight, finished;
+    sn_message cancel_message;     /* to the worker whose driver holds it */
+    _Atomic uint32_t cancel_taken; /* that worker has consumed the message */
     _Atomic uint32_t done;
 } sn_op;
 

@@ -117,16 +117,16 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
 typedef struct in_place {
     sn_frame frame;
     struct sn_group *group;
-    int asked;
+    uint32_t asked; /* bits of the cancel word */
 } in_place;
 
 static void forward(sn_frame *frame)
 {
     in_place *p = SN_CONTAINER(frame, in_place, frame);
-    int code = sn_cancel_take(frame->task);
-    if (code) {
-        p->asked = code;
-        lock_and_cancel(p->group, code);
+    uint32_t asked = sn_cancel_take_bits(frame->task);
+    if (asked) {
+        p->asked |= asked;
+        lock_and_cancel(p->group, sn_cancel_code(asked));
     }
 }
 
@@ -143,9 +143,10 @@ static sinew_task *take_child(struct sn_group *g, sn_worker *w)
     return taken;
 }
 
-static int run_unstarted(struct sn_group *g, sn_fiber *f)
+/* Returns what the owner was asked meanwhile. */
+static uint32_t run_unstarted(struct sn_group *g, sn_fiber *f)
 {
-    int asked = 0;
+    uint32_t asked = 0;
     sn_worker *w = sn_worker_self();
     while (!asked && sn_task_has_room(w, f)) {
         if (--w->budget <= 0) {
@@ -177,14 +178,18 @@ int sinew_group_wait(sinew_group *group)
     ck_spinlock_lock(&g->lock);
     g->waiting = true;
     g->owner_fiber = f;
+    if (g->told_owner) /* a child failed and the owner has not met a checkpoint since; it has now */
+        sn_and(&g->owner->cancel, ~SN_CANCEL_GROUP, acq_rel);
     ck_spinlock_unlock(&g->lock);
 
-    int asked = run_unstarted(g, f);
+    uint32_t asked = run_unstarted(g, f);
     for (;;) {
-        int code = asked ? 0 : sn_interrupt(f);
-        if (code) {
-            asked = code;
-            lock_and_cancel(g, code);
+        /* Once asked, later requests stay pending until the group has ended. */
+        sn_interrupt_poll(f);
+        uint32_t bits = asked ? 0 : sn_cancel_take_bits(f->task);
+        if (bits) {
+            asked = bits;
+            lock_and_cancel(g, sn_cancel_code(bits));
         }
         ck_spinlock_lock(&g->lock);
         bool over = g->children == 0;
@@ -192,17 +197,12 @@ int sinew_group_wait(sinew_group *group)
         if (over)
             break;
         sn_park(sn_worker_self(), f);
-        f->fresh = true; /* look at the request bits again, before the next park */
-        if (asked)       /* later requests stay pending until the group has ended */
-            sn_interrupt_poll(f);
     }
     sn_tsan_acquire(g);
     g->magic = 0;
     int error = g->error;
-    if (g->told_owner)
-        sn_and(&g->owner->cancel, ~SN_CANCEL_GROUP, acq_rel); /* the group's own cancel does not escape */
-    if (asked == -ECANCELED && error)
-        sn_or(&g->owner->cancel, SN_CANCEL_PENDING, acq_rel); /* the request from outside stays pending */
+    if (error && asked) /* the error wins; a request from outside (or of a group around this one) stays pending */
+        sn_or(&g->owner->cancel, asked & (SN_CANCEL_PENDING | SN_CANCEL_GROUP), acq_rel);
     f->fresh = true;
-    return error ? error : asked;
+    return error ? error : sn_cancel_code(asked);
 }

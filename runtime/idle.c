@@ -6,9 +6,6 @@
 #include "runtime/deadlock.h"
 #include "runtime/worker.h"
 
-/* While others compute, one sleeper looks after their timers this often. */
-#define MONITOR_NS SINEW_MS(1)
-
 void sn_idle_init(sn_idle *idle)
 {
     memset(idle, 0, sizeof *idle);
@@ -135,6 +132,20 @@ static void help_others(sn_worker *w)
     }
 }
 
+/*
+ * While anybody works one sleeper looks after the timers of those that compute, every SN_HELP_NS. A worker that begins
+ * to work may be about to compute for long, so it sees to it that there is one: by a wake, once in SN_HELP_NS at the
+ * most.
+ */
+static void appoint_monitor(sn_runtime *rt)
+{
+    if (sn_load(&rt->idle.monitor, relaxed) || sleeping(rt) == 0)
+        return;
+    sinew_time now = sn_clock_now(), last = sn_load(&rt->idle.appointed_at, relaxed);
+    if (now - last >= SN_HELP_NS && sn_cas(&rt->idle.appointed_at, &last, now, acq_rel))
+        sn_wake_one(rt);
+}
+
 void sn_idle_sleep(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
@@ -155,16 +166,23 @@ void sn_idle_sleep(sn_worker *w)
     }
     sn_bump(&w->counters.parks, 1);
     bool monitor = false;
+    uint64_t departures = sn_load(&rt->idle.departures, relaxed);
     for (;;) {
         sinew_time deadline = sn_timers_earliest(&w->timers);
-        if (sleeping(rt) != rt->workers_count) {
+        uint64_t departures_now = sn_load(&rt->idle.departures, relaxed);
+        if (sleeping(rt) != rt->workers_count ||
+            departures_now != departures) { /* somebody works, or did a moment ago */
             uint32_t nobody = 0;
             monitor = monitor || sn_cas(&rt->idle.monitor, &nobody, w->index + 1, acq_rel);
             if (monitor) {
-                sinew_time tick = sn_clock_now() + MONITOR_NS;
+                sinew_time tick = sn_clock_now() + SN_HELP_NS;
                 deadline = tick < deadline ? tick : deadline;
             }
+        } else if (monitor) {
+            monitor = false;
+            sn_store(&rt->idle.monitor, 0, release);
         }
+        departures = departures_now;
         bool ready = rt->driver->wait(w->driver, deadline);
         if (monitor) {
             w->looking = true; /* this worker is still on the list; it wakes others once it has left */
@@ -175,9 +193,7 @@ void sn_idle_sleep(sn_worker *w)
             break;
     }
     leave_list(w, false);
-    if (monitor) {
+    if (monitor)
         sn_store(&rt->idle.monitor, 0, release);
-        if (sleeping(rt) != 0)
-            sn_wake_one(rt); /* the next one watches */
-    }
+    appoint_monitor(rt);
 }

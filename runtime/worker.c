@@ -122,36 +122,6 @@ static void deliver_interrupt(sn_runtime *rt)
     }
 }
 
-void sn_look_around(sn_worker *w)
-{
-    sn_runtime *rt = w->runtime;
-    w->budget = SN_BUDGET;
-    w->looking = true;
-    sn_bump(&w->counters.polls, 1);
-    drain_inbox(w);
-    sn_task_pool_balance(w);
-    if (SN_UNLIKELY(sn_load(&rt->interrupted, relaxed)))
-        deliver_interrupt(rt);
-    sinew_time now = sn_clock_now();
-    w->fair_at = now;
-    if (sn_timers_earliest(&w->timers) <= now)
-        sn_timers_expire(&w->timers, now, false);
-    /* With nothing else to do the next driver call is the one that waits: let it submit, too. */
-    rt->driver->poll(w->driver, sn_runq_length(&w->runq) == 0);
-    w->looking = false;
-    if (sn_runq_length(&w->runq) + (w->pinned_first != NULL) > 1) /* the first is ours */
-        sn_notify(w);
-}
-
-static void run(sn_worker *w, sn_entry e)
-{
-    if (w->searching)
-        sn_idle_found(w);
-    sn_fiber *f = e & SN_ENTRY_FIBER ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_task_fiber(w, (sinew_task *)e);
-    if (f)
-        sn_switch(w, &w->sched, f, SN_AFTER_NOTHING);
-}
-
 static void take_stolen(void *arg, sn_entry e)
 {
     sn_worker *w = arg;
@@ -183,6 +153,55 @@ static bool steal(sn_worker *w)
         sn_bump(&w->counters.steals_failed, 1);
     }
     return false;
+}
+
+/* A worker that always has something to do never comes to steal, so now and then it looks after those that compute for
+ * long. */
+static SN_NOINLINE void help_stuck(sn_worker *w, sinew_time now)
+{
+    sn_runtime *rt = w->runtime;
+    w->helped_at = now;
+    for (uint32_t i = 0; i < rt->workers_count; i++) {
+        sn_worker *other = &rt->workers[i];
+        if (other == w || sn_load(&other->asleep, relaxed) || now - sn_load(&other->looked_at, relaxed) < SN_HELP_NS)
+            continue;
+        sn_timers_expire(&other->timers, now, true);
+        if (sn_runq_length(&other->runq) != 0)
+            sn_runq_steal(&other->runq, SN_STEAL_MOST, take_stolen, w);
+    }
+}
+
+void sn_look_around(sn_worker *w)
+{
+    sn_runtime *rt = w->runtime;
+    w->budget = SN_BUDGET;
+    w->looking = true;
+    sn_bump(&w->counters.polls, 1);
+    drain_inbox(w);
+    sn_task_pool_balance(w);
+    if (SN_UNLIKELY(sn_load(&rt->interrupted, relaxed)))
+        deliver_interrupt(rt);
+    sinew_time now = sn_clock_now();
+    w->fair_at = now;
+    sn_store(&w->looked_at, now, relaxed);
+    if (SN_UNLIKELY(now - w->helped_at > SN_HELP_NS))
+        help_stuck(w, now);
+    if (sn_timers_earliest(&w->timers) <= now)
+        sn_timers_expire(&w->timers, now, false);
+    /* With nothing else to do the next driver call is the one that waits: let it submit, too. */
+    rt->driver->poll(w->driver, sn_runq_length(&w->runq) == 0);
+    w->looking = false;
+    if (sn_runq_length(&w->runq) + (w->pinned_first != NULL) > 1) /* the first is ours */
+        sn_notify(w);
+}
+
+static void run(sn_worker *w, sn_entry e)
+{
+    if (w->searching)
+        sn_idle_found(w);
+    sn_fiber *f = e & SN_ENTRY_FIBER ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_task_fiber(w, (sinew_task *)e);
+    if (f)
+        sn_switch(w, &w->sched, f, SN_AFTER_NOTHING);
 }
 
 void sn_worker_loop(sn_worker *w)

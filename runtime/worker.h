@@ -24,6 +24,7 @@
 #include <signal.h>
 
 enum {
+    SN_HELP_NS = 1000000,  /* a worker that has not looked around for so long is taken to compute */
     SN_STEAL_MOST = 4096,  /* entries at once */
     SN_BUDGET = 64,        /* switches between two visits to the scheduler */
     SN_FAIR_NS = 1000000,  /* in-place runs give way to others about this often */
@@ -61,7 +62,9 @@ struct sn_worker {
     uint32_t fibers_count;
     int64_t free_tasks_moved; /* descriptors that came from the runtime's pool, less what went back */
     sn_fiber *fibers;
-    sinew_time fair_at;   /* when the scheduler last had a look around */
+    _Atomic sinew_time looked_at; /* when this worker last looked around; others see by it whether it computes */
+    sinew_time fair_at;           /* the same, or when the running slice began */
+    sinew_time helped_at;
     sn_runq runq;         /* owner and thieves */
     sn_counters counters; /* written by the owner, read by anyone */
 

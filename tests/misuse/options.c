@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: options out of range are refused with -EINVAL and a line on stderr before anything starts; the limits
+ * themselves work.
+ * Method: forked children for the refused ones; runs with the smallest and largest allowed values.
+ * Cannot see: machines that cannot start SINEW_WORKERS_MAX threads.
+ */
+#include <errno.h>
+
+#include <tests/support/child.h>
+#include <tests/support/process.h>
+#include <tests/support/run.h>
+#include <tests/support/tasks.h>
+
+static int run_with_bad_options(void *arg)
+{
+    int descriptors = count_descriptors(), threads = count_threads();
+    CHECK_EQ(sinew_run_with(arg, return_arg, (void *)5), -EINVAL);
+    CHECK_EQ(count_descriptors(), descriptors);
+    CHECK_EQ(count_threads(), threads);
+    return 0;
+}
+
+static void options_out_of_range_give_einval_and_a_line(void **state)
+{
+    (void)state;
+    sinew_options bad[] = {
+        {.workers = 10000},
+        {.workers = SINEW_WORKERS_MAX + 1},
+        {.workers = UINT32_MAX},
+        {.workers = 2, .stack_bytes = 1},
+        {.workers = 2, .stack_bytes = SINEW_STACK_BYTES_MIN - 1},
+        {.workers = 2, .stack_bytes = SINEW_STACK_BYTES_MAX + 1},
+        {.workers = 2, .stack_bytes = (size_t)1 << 40},
+        {.workers = 2, .stack_bytes = SIZE_MAX},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        child_end end;
+        assert_true(run_child(run_with_bad_options, &bad[i], &end));
+        if (end.code != 0 || !strstr(end.err, "sinew") || !strchr(end.err, '\n'))
+            child_fail("-EINVAL and a line", &end);
+    }
+}
+
+static intptr_t small_work(void *arg)
+{
+    (void)arg;
+    sinew_task *tasks[10];
+    for (int i = 0; i < 10; i++)
+        tasks[i] = sinew_spawn(return_arg, (void *)1);
+    CHECK_EQ(sinew_gather(tasks, 10, NULL), 0);
+    CHECK_EQ(sinew_sleep(SINEW_US(10)), 0);
+    return 6;
+}
+
+static void the_limits_themselves_work(void **state)
+{
+    (void)state;
+    sinew_options good[] = {
+        {.workers = 2, .stack_bytes = scaled(SINEW_STACK_BYTES_MIN, SINEW_STACK_BYTES_DEFAULT)},
+        {.workers = 2, .stack_bytes = 100000},
+        {.workers = 2, .stack_bytes = (size_t)8 << 20},
+        {.workers = 2, .stack_bytes = scaled(SINEW_STACK_BYTES_MAX, (size_t)16 << 20)},
+        {.workers = (unsigned)scaled(SINEW_WORKERS_MAX, 32)},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int descriptors = count_descriptors();
+        intptr_t r = sinew_run_with(&good[i], small_work, NULL);
+        if (r != 6)
+            fail_msg("workers %u, stack_bytes %zu: %ld", good[i].workers, good[i].stack_bytes, (long)r);
+        assert_int_equal(count_descriptors(), descriptors);
+    }
+    assert_int_equal(check_failures, 0);
+}
+
+IN_RUNTIME(spawn_options_out_of_range_give_no_task)
+{
+    static const size_t bad[] = {1, SINEW_STACK_BYTES_MIN - 1, SINEW_STACK_BYTES_MAX + 1, (size_t)1 << 40, SIZE_MAX};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        sinew_spawn_options opt = {.stack_bytes = bad[i]};
+        CHECK(sinew_spawn_with(&opt, return_arg, NULL) == NULL);
+        opt.eager = true;
+        CHECK(sinew_spawn_with(&opt, return_arg, NULL) == NULL);
+    }
+    sinew_spawn_options smallest = {.stack_bytes = SINEW_STACK_BYTES_MIN};
+    CHECK_EQ(sinew_await(sinew_spawn_with(&smallest, return_arg, (void *)4)), 4);
+    return 0;
+}
+
+static int run_with_environment(void *arg)
+{
+    setenv("SINEW_WORKERS", arg, 1);
+    intptr_t r = sinew_run(small_work, NULL);
+    /* Refused or passed over, but not obeyed and no crash. */
+    CHECK(r == 6 || r == -EINVAL);
+    return 0;
+}
+
+static void nonsense_in_the_environment_does_no_harm(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"",    "0",   "-1",   "1000000", "99999999999999999999",
+                                         "abc", "2x2", "0x10", " ",       "3.5"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char value[32];
+        snprintf(value, sizeof value, "%s", values[i]);
+        child_end end;
+        assert_true(run_child(run_with_environment, value, &end));
+        if (end.code != 0)
+            child_fail(values[i], &end);
+    }
+}
+
+TEST_MAIN(cmocka_unit_test(options_out_of_range_give_einval_and_a_line), cmocka_unit_test(the_limits_themselves_work),
+          cmocka_unit_test(spawn_options_out_of_range_give_no_task),
+          cmocka_unit_test(nonsense_in_the_environment_does_no_harm))
