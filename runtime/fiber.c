@@ -23,7 +23,7 @@ static void settle(sn_worker *w, sn_context from_context)
         if (SN_UNLIKELY(from->pinned >= 0))
             sn_ready(from);
         else
-            sn_runq_push(&w->runq, (sn_entry)from | SN_ENTRY_FIBER); /* no more work than before: nobody to wake */
+            sn_push_quietly(w, from); /* no more work than before: nobody to wake */
         break;
     case SN_AFTER_FREE:
         sn_fiber_put(w, from);

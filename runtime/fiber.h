@@ -84,6 +84,9 @@ struct sn_fiber {
     sn_runtime *runtime;
     char *stack_low;    /* lowest usable byte */
     size_t stack_bytes; /* address space, guard included */
+#if SN_DEBUG
+    struct sn_group *open_groups;
+#endif
 #if SN_ASAN
     void *asan_fake_stack;
 #endif

@@ -26,6 +26,13 @@ void sinew_group_init(sinew_group *g)
     sinew_task *self = sinew_self();
     *group = (struct sn_group){.magic = self ? GROUP_MAGIC : 0, .owner = self};
     ck_spinlock_init(&group->lock);
+#if SN_DEBUG
+    if (self) {
+        sn_fiber *f = sn_worker_self()->fiber;
+        group->outer_open = f->open_groups;
+        f->open_groups = group;
+    }
+#endif
 }
 
 /* The lock is held. */
@@ -59,7 +66,7 @@ int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
     struct sn_group *group = group_of(g);
     if (!group || !fn)
         return -EINVAL;
-    sinew_task *t = sn_task_make(w, fn, arg);
+    sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, fn, arg) : NULL;
     if (!t)
         return -ENOMEM;
     bool refused = !sn_task_extend(t);
@@ -200,6 +207,13 @@ int sinew_group_wait(sinew_group *group)
     }
     sn_tsan_acquire(g);
     g->magic = 0;
+#if SN_DEBUG
+    for (struct sn_group **at = &f->open_groups; *at; at = &(*at)->outer_open)
+        if (*at == g) {
+            *at = g->outer_open;
+            break;
+        }
+#endif
     int error = g->error;
     if (error && asked) /* the error wins; a request from outside (or of a group around this one) stays pending */
         sn_or(&g->owner->cancel, asked & (SN_CANCEL_PENDING | SN_CANCEL_GROUP), acq_rel);

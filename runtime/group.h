@@ -29,6 +29,9 @@ struct sn_group {
     sinew_task *first, *last;
     sinew_task *owner;
     sn_fiber *owner_fiber;
+#if SN_DEBUG
+    struct sn_group *outer_open; /* on the owner's fiber: a task that returns with an open group is stopped */
+#endif
 };
 
 void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result);

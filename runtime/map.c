@@ -209,7 +209,7 @@ static intptr_t help(void *arg)
 static sinew_task *make_helper(job *j)
 {
     sn_worker *w = sn_worker_self();
-    sinew_task *t = sn_task_make(w, help, j);
+    sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, help, j) : NULL;
     if (t) {
         sn_add(&j->helpers, 1, relaxed);
         sn_task_push(w, t);

@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#define SLOTS_MAX (UINT64_C(1) << 31)
+
 enum { FIRST_SLOTS = 256, SPINS_BEFORE_YIELD = 200, THIEF_SPINS = 2000 };
 
 int sn_runq_init(sn_runq *q)
@@ -38,24 +40,34 @@ void sn_runq_enter_contended(sn_runq *q)
     }
 }
 
-void sn_runq_grow(sn_runq *q)
+static bool grow(sn_runq *q, bool room_is_enough)
 {
     sn_runq_enter(q); /* no thief reads the old ring while it is replaced */
     uint64_t head = sn_load(&q->head, relaxed);
     uint64_t tail = sn_load(&q->tail, relaxed);
-    if (tail - head > q->mask) {
-        uint64_t size = ((uint64_t)q->mask + 1) * 2;
-        SN_CHECK(size <= UINT32_MAX, "more than 2^31 tasks are ready on one worker; spawn fewer at a time");
-        _Atomic(sn_entry) *slots = malloc((size_t)size * sizeof *slots);
-        SN_CHECK(slots != NULL, "no memory for the queue of %llu ready tasks; spawn fewer at a time",
-                 (unsigned long long)size);
+    bool room = room_is_enough && tail - head <= q->mask; /* thieves may have made some */
+    uint64_t size = ((uint64_t)q->mask + 1) * 2;
+    _Atomic(sn_entry) *slots = room || size > SLOTS_MAX ? NULL : malloc((size_t)size * sizeof *slots);
+    if (slots) {
         for (uint64_t i = head; i != tail; i++)
             sn_store(&slots[i & (size - 1)], sn_load(&q->slots[i & q->mask], relaxed), relaxed);
         free(q->slots);
         q->slots = slots;
         q->mask = (uint32_t)(size - 1);
+        room = true;
     }
     sn_runq_leave(q);
+    return room;
+}
+
+bool sn_runq_grow(sn_runq *q)
+{
+    return grow(q, true);
+}
+
+bool sn_runq_widen(sn_runq *q)
+{
+    return grow(q, false);
 }
 
 sn_steal sn_runq_steal(sn_runq *victim, uint32_t most, void (*give)(void *arg, sn_entry e), void *arg)

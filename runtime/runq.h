@@ -62,8 +62,10 @@ typedef struct sn_runq {
 int sn_runq_init(sn_runq *q); /* 0 or -ENOMEM */
 void sn_runq_destroy(sn_runq *q);
 
-/* Makes room; owner only. Dies when memory for a bigger ring is refused: a ready task cannot be refused any more. */
-void sn_runq_grow(sn_runq *q);
+/* Makes room; owner only. False: memory is refused. */
+bool sn_runq_grow(sn_runq *q);
+/* Doubles the ring even if there is room. */
+bool sn_runq_widen(sn_runq *q);
 void sn_runq_enter_contended(sn_runq *q);
 
 SN_INLINE void sn_runq_enter(sn_runq *q)
@@ -87,17 +89,21 @@ SN_INLINE uint64_t sn_runq_length(sn_runq *q)
     return tail > head ? tail - head : 0;
 }
 
-/* Owner only. Returns the position, which `take` wants back. */
-SN_INLINE uint64_t sn_runq_push(sn_runq *q, sn_entry e)
+/* Owner only. Is there, or can there be made, room for one more? */
+SN_INLINE bool sn_runq_reserve(sn_runq *q)
 {
+    return SN_LIKELY(sn_load(&q->tail, relaxed) - sn_load(&q->head, relaxed) <= q->mask) || sn_runq_grow(q);
+}
+
+/* Owner only. The entry's position, which `take` wants back, is the tail before. False: no memory for a bigger ring. */
+SN_INLINE bool sn_runq_push(sn_runq *q, sn_entry e)
+{
+    if (SN_UNLIKELY(!sn_runq_reserve(q)))
+        return false;
     uint64_t tail = sn_load(&q->tail, relaxed);
-    if (SN_UNLIKELY(tail - sn_load(&q->head, relaxed) > q->mask)) {
-        sn_runq_grow(q);
-        tail = sn_load(&q->tail, relaxed);
-    }
     sn_store(&q->slots[tail & q->mask], e, relaxed);
     sn_store(&q->tail, tail + 1, release); /* t */
-    return tail;
+    return true;
 }
 
 /* Owner only. 0 when empty. */

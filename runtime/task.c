@@ -27,12 +27,6 @@ static void free_slow(sinew_task *t)
     }
 }
 
-SN_INLINE void push_new(sn_worker *w, sinew_task *t)
-{
-    sn_runq_push(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */
-    sn_notify(w);
-}
-
 void sn_task_push(sn_worker *w, sinew_task *t)
 {
     if (SN_UNLIKELY(t->flags & SN_TASK_PINNED)) {
@@ -43,18 +37,21 @@ void sn_task_push(sn_worker *w, sinew_task *t)
     }
     sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
     t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
-    push_new(w, t);
+    bool pushed = sn_runq_push(&w->runq, (sn_entry)t);
+    SN_CHECK(pushed, "a task was queued without room having been made for it");
+    sn_notify(w);
 }
 
 sinew_task *sinew_spawn(sinew_fn fn, void *arg)
 {
     sn_worker *w = sn_worker_self();
-    if (SN_UNLIKELY(!w || !w->fiber->task || !fn))
+    if (SN_UNLIKELY(!w || !w->fiber->task || !fn || !sn_runq_reserve(&w->runq)))
         return NULL;
     sinew_task *t = sn_task_make(w, fn, arg);
     if (SN_UNLIKELY(!t))
         return NULL;
-    push_new(w, t);
+    sn_runq_push(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */
+    sn_notify(w);
     return t;
 }
 
@@ -69,7 +66,7 @@ sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *
     sn_worker *w = sn_worker_of_task();
     if (!opt)
         return sinew_spawn(fn, arg);
-    if (!w || !fn)
+    if (!w || !fn || !sn_runq_reserve(&w->runq))
         return NULL;
     if (opt->stack_bytes && (opt->stack_bytes < SINEW_STACK_BYTES_MIN || opt->stack_bytes > SINEW_STACK_BYTES_MAX)) {
         sn_complain("sinew_spawn_with: stack_bytes is %zu; use %zu to %zu, or 0 for the default", opt->stack_bytes,

@@ -105,7 +105,7 @@ void sn_task_pool_put(struct sn_task_pool *pool, sinew_task *t); /* from any thr
 /* Making a task: sn_task_make in task_hot.h. */
 sn_task_ext *sn_task_extend(sinew_task *t); /* NULL: no memory */
 
-/* Queues a NEW task on the calling worker. */
+/* Queues a NEW task on the calling worker. The caller has made sure of room: sn_runq_reserve. */
 void sn_task_push(sn_worker *w, sinew_task *t);
 
 /* A fiber that will start the task when it is switched to; NULL: no stack could be had, and the task has ended with

@@ -87,8 +87,16 @@ intptr_t sn_task_body(sn_fiber *f, sinew_task *t); /* in a context of its own: s
 #else
 SN_INLINE intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
 {
+#if SN_DEBUG
+    struct sn_group *groups = f->open_groups;
+    intptr_t result = t->fn(t->arg);
+    SN_CHECK(f->open_groups == groups,
+             "a task returned without waiting for its group; call sinew_group_wait before it returns");
+    return result;
+#else
     (void)f;
     return t->fn(t->arg);
+#endif
 }
 #endif
 

@@ -72,7 +72,7 @@ void sn_ready(sn_fiber *f)
     sn_worker *w = sn_worker_self();
     sn_runtime *rt = f->runtime;
     if (SN_LIKELY(w != NULL && w->runtime == rt && f->pinned < 0)) {
-        sn_push(w, (sn_entry)f | SN_ENTRY_FIBER);
+        sn_push(w, f);
         return;
     }
     f->message.kind = SN_MESSAGE_FIBER;
@@ -107,7 +107,7 @@ static void drain_inbox(sn_worker *w)
             sn_store(&op->cancel_taken, 1, release); /* the operation may be gone after this */
             sn_unpark(f);
         } else if (m->kind == SN_MESSAGE_FIBER && ((sn_fiber *)m->subject)->pinned < 0) {
-            sn_push(w, (sn_entry)m->subject | SN_ENTRY_FIBER);
+            sn_push(w, m->subject);
         } else {
             sn_pinned_push(w, m);
         }
@@ -130,8 +130,26 @@ static void take_stolen(void *arg, sn_entry e)
         t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
         sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
     }
-    sn_runq_push(&w->runq, e);
+    bool pushed = sn_runq_push(&w->runq, e);
+    SN_CHECK(pushed, "a thief took more than it had room for");
     sn_bump(&w->counters.tasks_stolen, 1);
+}
+
+/* Takes the older half of the victim's queue, as far as there is room for it. */
+static bool steal_from(sn_worker *w, sn_worker *victim)
+{
+    uint32_t length = (uint32_t)sn_runq_length(&w->runq);
+    uint32_t room = w->runq.mask + 1 - length;
+    while (room < SN_STEAL_MOST && sn_runq_length(&victim->runq) / 2 > room && sn_runq_widen(&w->runq))
+        room = w->runq.mask + 1 - length;
+    if (room == 0)
+        return false;
+    if (sn_runq_steal(&victim->runq, room < SN_STEAL_MOST ? room : SN_STEAL_MOST, take_stolen, w) != SN_STEAL_GOT) {
+        sn_bump(&w->counters.steals_failed, 1);
+        return false;
+    }
+    sn_bump(&w->counters.steals, 1);
+    return true;
 }
 
 /* Tries each other worker once, from a random one on. False: all were empty or busy. */
@@ -144,13 +162,8 @@ static bool steal(sn_worker *w)
     uint32_t first = sn_random_below(&w->random, n);
     for (uint32_t i = 0; i < n; i++) {
         sn_worker *victim = &rt->workers[(first + i) % n];
-        if (victim == w || sn_runq_length(&victim->runq) == 0)
-            continue;
-        if (sn_runq_steal(&victim->runq, SN_STEAL_MOST, take_stolen, w) == SN_STEAL_GOT) {
-            sn_bump(&w->counters.steals, 1);
+        if (victim != w && sn_runq_length(&victim->runq) != 0 && steal_from(w, victim))
             return true;
-        }
-        sn_bump(&w->counters.steals_failed, 1);
     }
     return false;
 }
@@ -167,7 +180,7 @@ static SN_NOINLINE void help_stuck(sn_worker *w, sinew_time now)
             continue;
         sn_timers_expire(&other->timers, now, true);
         if (sn_runq_length(&other->runq) != 0)
-            sn_runq_steal(&other->runq, SN_STEAL_MOST, take_stolen, w);
+            steal_from(w, other);
     }
 }
 

@@ -140,10 +140,23 @@ SN_INLINE void sn_notify(sn_worker *w)
         sn_wake_one(w->runtime);
 }
 
-/* Queues something ready on the calling worker and wakes a sleeper if that helps. */
-SN_INLINE void sn_push(sn_worker *w, sn_entry e)
+void sn_pinned_push(sn_worker *w, sn_message *m);
+
+/* Queues a ready fiber on the calling worker. It cannot be refused: without memory for the ring it goes to the pinned
+ * queue, whose link it has with it. */
+SN_INLINE void sn_push_quietly(sn_worker *w, sn_fiber *f)
 {
-    sn_runq_push(&w->runq, e);
+    if (SN_UNLIKELY(!sn_runq_push(&w->runq, (sn_entry)f | SN_ENTRY_FIBER))) {
+        f->message.kind = SN_MESSAGE_FIBER;
+        f->message.subject = f;
+        sn_pinned_push(w, &f->message);
+    }
+}
+
+/* The same, and wakes a sleeper if that helps. */
+SN_INLINE void sn_push(sn_worker *w, sn_fiber *f)
+{
+    sn_push_quietly(w, f);
     if (SN_LIKELY(!w->looking))
         sn_notify(w);
 }
@@ -162,7 +175,6 @@ void sn_look_around(sn_worker *w);
 
 /* Puts a message into a worker's inbox and wakes it if it sleeps. Any thread. */
 void sn_post(sn_worker *to, sn_message *m);
-void sn_pinned_push(sn_worker *w, sn_message *m);
 
 /* The worker's loop on its thread's stack, until the runtime stops. */
 void sn_worker_loop(sn_worker *w);

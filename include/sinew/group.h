@@ -16,7 +16,7 @@ SINEW_BEGIN_DECLS
 
 /* Lives on its owner's stack; the task that inits it must wait for it before it returns. */
 typedef struct sinew_group {
-    uint64_t opaque_[12];
+    uint64_t opaque_[14];
 } sinew_group;
 
 /* Begins a group owned by the calling task. Never suspends. */
