@@ -114,6 +114,7 @@ static void run_unstarted(gather *g)
             sn_task_finish(t, -ENOMEM);
             continue;
         }
+        sn_tsan_acquire(g->fiber);
         if (g->give_way)
             sn_fair(sn_worker_self(), g->fiber);
     }

@@ -152,6 +152,7 @@ static void run_stretch(stretch *s, sn_fiber *f)
         ended++;
     }
     sn_fiber *caller = j->fiber;
+    sn_tsan_release(j);
     if (sn_sub(&j->remaining, ended, acq_rel) == ended &&
         caller != f) /* not ours to use any more, unless we are a helper */
         sn_unpark(caller);
@@ -284,6 +285,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
             cancel_all(&j, code);
         }
     }
+    sn_tsan_acquire(&j);
     for (size_t i = 0; i < j.suspended_count; i++)
         sn_task_unref(j.suspended[i]);
     free(j.suspended);

@@ -122,6 +122,7 @@ SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, 
     f->task = outer;
     f->frame = frame->outer;
     *sn_worker_self()->errno_location = frame->saved_errno;
+    sn_tsan_acquire(t);
     return result;
 }
 
@@ -129,7 +130,6 @@ SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, 
 SN_INLINE void sn_task_settle_in_place(sinew_task *t, intptr_t result)
 {
     sn_worker *w = sn_worker_self();
-    sn_tsan_acquire(t);
     if (SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext &&
                   !(sn_load(&w->mode, relaxed) & SN_MODE_STOPPING))) {
         sn_bump(&w->counters.in_place[t->flags / SN_TASK_WAVE], 1);

@@ -177,10 +177,12 @@ static intptr_t run_child_of_map(void *arg)
 static intptr_t run_map(struct node *n)
 {
     intptr_t results[CHILDREN_MAX];
-    for (int i = 0; i < n->children_n; i++)
+    for (int i = 0; i < n->children_n; i++) {
         atomic_store(&n->children[i]->spawned, 1);
+        results[i] = -EINPROGRESS; /* stays when the map is cancelled before it begins */
+    }
     int r = sinew_map(run_child_of_map, n->children, sizeof n->children[0], (size_t)n->children_n, results);
-    return sum_results(n, r, results, true);
+    return sum_results(n, r, results, false);
 }
 
 static intptr_t run_settled(struct node *n)
