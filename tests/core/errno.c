@@ -23,7 +23,7 @@ static intptr_t keep_errno(void *arg)
 {
     struct errno_task *e = arg;
     long migrations = 0, wrong = 0;
-    *errno_now() = e->number;
+    errno_set(e->number);
     for (int i = 0; i < e->switches; i++) {
         pthread_t before = thread_now();
         switch (i % 16) {
@@ -41,7 +41,7 @@ static intptr_t keep_errno(void *arg)
             sinew_yield();
         }
         migrations += !pthread_equal(before, thread_now());
-        wrong += *errno_now() != e->number;
+        wrong += errno_value() != e->number;
     }
     atomic_fetch_add(e->migrations, migrations);
     atomic_fetch_add(e->wrong, wrong);
@@ -58,9 +58,9 @@ IN_RUNTIME_WITH(errno_survives_a_hundred_thousand_switches, 1, 2, 4, 8)
     static struct errno_task tasks[TASKS];
     for (int i = 0; i < TASKS; i++)
         tasks[i] = (struct errno_task){1000 + i, switches, &migrations, &wrong, &sem};
-    *errno_now() = 77;
+    errno_set(77);
     CHECK_EQ(sinew_map(keep_errno, tasks, sizeof tasks[0], TASKS, NULL), 0);
-    CHECK_EQ(*errno_now(), 77);
+    CHECK_EQ(errno_value(), 77);
     CHECK_EQ(wrong, 0);
     print_message("%u workers: %d switches, %ld of them to another thread\n", sinew_workers(), TASKS * switches,
                   (long)migrations);
@@ -136,12 +136,12 @@ IN_RUNTIME_WITH(errno_survives_forced_migration, 2, 4, 8)
     }
     CHECK_EQ(sinew_sem_wait(&j.ready), 0);
     int rounds = (int)scaled(20000, 500), wrong = 0, stayed = 0;
-    *errno_now() = 1234;
+    errno_set(1234);
     for (int i = 0; i < rounds; i++) {
         unsigned before = worker_now();
         sinew_sem_post(&j.helper[before]);
         CHECK_EQ(sinew_sem_wait(&j.traveller), 0);
-        wrong += *errno_now() != 1234;
+        wrong += errno_value() != 1234;
         stayed += worker_now() == before;
         atomic_fetch_add(&j.arrived, 1);
     }
@@ -157,23 +157,23 @@ IN_RUNTIME_WITH(errno_survives_forced_migration, 2, 4, 8)
 static intptr_t fail_in_libc(void *arg)
 {
     (void)arg;
-    *errno_now() = EILSEQ;
+    errno_set(EILSEQ);
     return 0;
 }
 
 IN_RUNTIME(an_awaited_task_does_not_disturb_the_awaiters_errno)
 {
-    *errno_now() = ENOTTY;
+    errno_set(ENOTTY);
     CHECK_EQ(sinew_await(sinew_spawn(fail_in_libc, NULL)), 0);
-    CHECK_EQ(*errno_now(), ENOTTY);
+    CHECK_EQ(errno_value(), ENOTTY);
     sinew_task *t = sinew_spawn(fail_in_libc, NULL);
     yield_until_done(t);
-    CHECK_EQ(*errno_now(), ENOTTY);
+    CHECK_EQ(errno_value(), ENOTTY);
     CHECK_EQ(sinew_await(t), 0);
     CHECK_EQ(sinew_map(fail_in_libc, NULL, 0, 100, NULL), 0);
-    CHECK_EQ(*errno_now(), ENOTTY);
+    CHECK_EQ(errno_value(), ENOTTY);
     CHECK_EQ(sinew_await(spawn_eager(fail_in_libc, NULL)), 0);
-    CHECK_EQ(*errno_now(), ENOTTY);
+    CHECK_EQ(errno_value(), ENOTTY);
     return 0;
 }
 

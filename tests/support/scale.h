@@ -8,6 +8,7 @@
 #ifndef TESTS_SUPPORT_SCALE_H
 #define TESTS_SUPPORT_SCALE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,11 +45,9 @@ static inline size_t scaled(size_t full, size_t small)
 {
     if (!slowed_down())
         return full;
-    static bool told;
-    if (!told) {
-        told = true;
+    static _Atomic bool told;
+    if (!atomic_exchange(&told, true))
         fprintf(stderr, "note: sizes are shrunk for a sanitizer or valgrind\n");
-    }
     return small;
 }
 
