@@ -26,18 +26,30 @@ ssize_t sinew_write(int fd, const void *buf, size_t len)
     return sn_op_run(&op);
 }
 
-ssize_t sinew_pread(int fd, void *buf, size_t len, off_t offset)
+/* The ring ignores an offset where there is no position; the system calls refuse it. */
+static int check_position(int fd, off_t offset)
 {
+    if (!sn_worker_of_task())
+        return -EPERM;
     if (offset < 0)
         return -EINVAL;
+    return lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE ? -ESPIPE : 0;
+}
+
+ssize_t sinew_pread(int fd, void *buf, size_t len, off_t offset)
+{
+    int r = check_position(fd, offset);
+    if (r != 0)
+        return r;
     sn_op op = {.opcode = SN_OP_READ, .fd = fd, .buffer = buf, .length = cut(len), .offset = offset};
     return sn_op_run(&op);
 }
 
 ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
-    if (offset < 0)
-        return -EINVAL;
+    int r = check_position(fd, offset);
+    if (r != 0)
+        return r;
     sn_op op = {
         .opcode = SN_OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buf, .length = cut(len), .offset = offset};
     return sn_op_run(&op);

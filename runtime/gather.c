@@ -21,8 +21,8 @@ enum { NODES_ON_STACK = 16 };
 typedef struct gather {
     sinew_task **tasks; /* consumed ones become NULL */
     intptr_t *results;
-    size_t n, next;
-    sinew_task *taken; /* for the side fiber to run first: tasks[next - 1] */
+    size_t n, next, left; /* tasks not yet consumed */
+    sinew_task *taken;    /* for the side fiber to run first: tasks[next - 1] */
     sn_fiber *fiber;
     bool settled;  /* errors do not end it */
     bool give_way; /* the side fiber came back because the budget was used up */
@@ -38,8 +38,7 @@ typedef struct node {
 static void note_error(gather *g, intptr_t result)
 {
     intptr_t none = 0;
-    if (result < 0)
-        sn_cas(&g->first_error, &none, result, acq_rel);
+    sn_cas(&g->first_error, &none, result, acq_rel);
 }
 
 static void fire(sn_waiter *waiter, intptr_t result)
@@ -47,7 +46,8 @@ static void fire(sn_waiter *waiter, intptr_t result)
     gather *g = SN_CONTAINER(waiter, node, waiter)->gather;
     sn_fiber *f = g->fiber;
     bool wake = result < 0 && !g->settled;
-    note_error(g, result);
+    if (result < 0)
+        note_error(g, result);
     if (sn_sub(&g->remaining, 1, acq_rel) == 1 || wake) /* the gather may be gone after this */
         sn_unpark(f);
 }
@@ -57,7 +57,9 @@ static void record(gather *g, size_t i, intptr_t result)
     if (g->results)
         g->results[i] = result;
     g->tasks[i] = NULL;
-    note_error(g, result);
+    g->left--;
+    if (SN_UNLIKELY(result < 0))
+        note_error(g, result);
 }
 
 static bool over(gather *g)
@@ -121,9 +123,9 @@ static void run_unstarted(gather *g)
 }
 
 /* Waits for the tasks that are still there. Returns what the caller was asked meanwhile, or 0. */
-static int wait_rest(gather *g, node *nodes, size_t unfinished)
+static int wait_rest(gather *g, node *nodes)
 {
-    sn_store(&g->remaining, unfinished + 1, relaxed); /* one for ourselves, so that nobody wakes us while we count */
+    sn_store(&g->remaining, g->left + 1, relaxed); /* one for ourselves, so that nobody wakes us while we count */
     size_t k = 0;
     for (size_t i = 0; i < g->n; i++) {
         if (!g->tasks[i])
@@ -132,7 +134,8 @@ static int wait_rest(gather *g, node *nodes, size_t unfinished)
         child->waiter.fire = fire;
         child->gather = g;
         if (!sn_task_add_waiter(g->tasks[i], &child->waiter)) {
-            note_error(g, g->tasks[i]->result);
+            if (g->tasks[i]->result < 0)
+                note_error(g, g->tasks[i]->result);
             sn_sub(&g->remaining, 1, relaxed);
         }
     }
@@ -160,7 +163,7 @@ static int wait_rest(gather *g, node *nodes, size_t unfinished)
 /* Takes the results of what has ended and drops every reference. */
 static void collect(gather *g)
 {
-    for (size_t i = 0; i < g->n; i++) {
+    for (size_t i = 0; g->left && i < g->n; i++) {
         sinew_task *t = g->tasks[i];
         if (!t)
             continue;
@@ -181,7 +184,7 @@ static int gather_all(const char *call, sinew_task **tasks, size_t n, intptr_t *
     sn_worker *w = sn_worker_of_task();
     if (!w)
         return -EPERM;
-    gather g = {.tasks = tasks, .results = results, .n = n, .fiber = w->fiber, .settled = settled};
+    gather g = {.tasks = tasks, .results = results, .n = n, .left = n, .fiber = w->fiber, .settled = settled};
     for (size_t i = 0; i < n; i++) {
         if (tasks[i]) {
             sn_task_check_handle(call, tasks[i], true);
@@ -192,26 +195,22 @@ static int gather_all(const char *call, sinew_task **tasks, size_t n, intptr_t *
     run_unstarted(&g);
 
     int asked = 0;
-    size_t unfinished = 0;
-    for (size_t i = 0; i < n && !over(&g); i++) {
-        if (!tasks[i])
-            continue;
-        if (sn_task_done(tasks[i]))
+    for (size_t i = 0; g.left && i < n && !over(&g); i++)
+        if (tasks[i] && sn_task_done(tasks[i]) && tasks[i]->result < 0)
             note_error(&g, tasks[i]->result);
-        unfinished++;
-    }
-    if (unfinished && !over(&g)) {
+    if (g.left && !over(&g)) {
         node on_stack[NODES_ON_STACK];
-        node *nodes = unfinished <= NODES_ON_STACK ? on_stack : malloc(unfinished * sizeof *nodes);
+        node *nodes = g.left <= NODES_ON_STACK ? on_stack : malloc(g.left * sizeof *nodes);
         if (nodes)
-            asked = wait_rest(&g, nodes, unfinished);
+            asked = wait_rest(&g, nodes);
         else
             asked = -ENOMEM;
         if (nodes != on_stack)
             free(nodes);
     }
     intptr_t error = sn_load(&g.first_error, acquire); /* before collect notes those who did not fire */
-    collect(&g);
+    if (g.left)
+        collect(&g);
     if (asked && (settled || error == 0 || error == -ECANCELED))
         return asked;
     return settled ? 0 : (int)error;

@@ -140,7 +140,7 @@ intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
     sn_tsan_release(t);
     if (f->side_caller)
         sn_tsan_release(f->side_caller); /* who runs it by a side call takes the result without a handle */
-    sn_tsan_release(f->runtime); /* every task ends before sinew_run returns */
+    sn_tsan_release(f->runtime);         /* every task ends before sinew_run returns */
     f->tsan_context = outer;
     __tsan_switch_to_fiber(outer ? outer : sn_worker_self()->sched.tsan_context, 1);
     __tsan_destroy_fiber(own);

@@ -23,7 +23,7 @@ SINEW_BEGIN_DECLS
 
 SINEW_API ssize_t sinew_read(int fd, void *buf, size_t len);        /* at the file position, as read(2) */
 SINEW_API ssize_t sinew_write(int fd, const void *buf, size_t len); /* as write(2) */
-/* At `offset`; on what has no position (pipes, sockets) as read and write. -EINVAL: a negative offset. */
+/* At `offset`. -EINVAL: a negative offset; -ESPIPE: no position (pipes, sockets). */
 SINEW_API ssize_t sinew_pread(int fd, void *buf, size_t len, off_t offset);
 SINEW_API ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset);
 SINEW_API int sinew_openat(int dirfd, const char *path, int flags, mode_t mode);

@@ -364,11 +364,11 @@ static intptr_t run_node(void *arg)
     if (atomic_fetch_add(&n->started, 1) != 0)
         complain(n, "started again", 0);
     sinew_task *self = sinew_self();
-    *errno_now() = n->index + 1;
+    errno_set(n->index + 1);
     intptr_t r = run_kind(n);
     /* Calls of the C library may have set errno; those kinds are not checked. */
-    if (*errno_now() != n->index + 1 && n->kind != PIPE)
-        complain(n, "errno became", *errno_now());
+    if (errno_value() != n->index + 1 && n->kind != PIPE)
+        complain(n, "errno became", errno_value());
     if (sinew_self() != self)
         complain(n, "became another task", 0);
     check_result(n, "its body returned", r);
