@@ -6,28 +6,21 @@
 #include "runtime/worker.h"
 
 /* What the worker that runs now owes the fiber it came from. */
-static void settle(sn_worker *w, sn_context from_context)
+SN_INLINE void settle(sn_worker *w, sn_context from_context)
 {
     sn_fiber *from = w->switch_from;
+    sn_after after = w->switch_after;
     from->context = from_context;
-    switch (w->switch_after) {
-    case SN_AFTER_NOTHING:
-        break;
-    case SN_AFTER_PARK: {
+    if (after == SN_AFTER_REQUEUE) {
+        sn_push_quietly(w, from);
+    } else if (after == SN_AFTER_PARK) {
         uint32_t seen = from->seen;
         if (!sn_cas(&from->wakes, &seen, seen | SN_FIBER_PARKED, acq_rel)) /* P */
             sn_ready(from);                                                /* a wake came first */
-        break;
-    }
-    case SN_AFTER_ENQUEUE:
-        if (SN_UNLIKELY(from->pinned >= 0))
-            sn_ready(from);
-        else
-            sn_push_quietly(w, from); /* no more work than before: nobody to wake */
-        break;
-    case SN_AFTER_FREE:
+    } else if (after == SN_AFTER_FREE) {
         sn_fiber_put(w, from);
-        break;
+    } else if (after == SN_AFTER_ENQUEUE) {
+        sn_ready(from);
     }
 }
 

@@ -224,7 +224,8 @@ void sn_task_finish(sinew_task *t, intptr_t result)
     sn_runtime *rt = w->runtime;
     struct sn_group *group = t->flags & SN_TASK_GROUP ? t->ext->group : NULL;
     bool is_main = t == rt->main_task;
-    unsigned parity = t->flags / SN_TASK_WAVE;
+    /* Counted before it is published, so that who has awaited a task finds it counted. */
+    sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
     sn_tsan_release(t);
     t->state = SN_TASK_DONE;
     t->result = result;
@@ -234,7 +235,6 @@ void sn_task_finish(sinew_task *t, intptr_t result)
     if (group)
         sn_group_child_done(group, t, result);
     sn_task_unref(t);
-    sn_bump(&w->counters.finished[parity], 1);
     if (SN_UNLIKELY(is_main))
         sn_shutdown_begin(rt, result);
     else if (SN_UNLIKELY(sn_load(&rt->stopping, relaxed)))
