@@ -12,7 +12,7 @@
 #include <sinew/sync.h>
 
 typedef struct waiter {
-    struct waiter *next;
+    struct waiter *next, *previous; /* both ways: a cancel of a million waiters takes each out of the middle */
     sn_fiber *fiber;
     bool popped; /* under the lock: a permit is on its way */
     _Atomic uint32_t
@@ -64,12 +64,8 @@ int sinew_sem_trywait(sinew_sem *handle)
 
 static void leave_queue(sem *s, waiter *self)
 {
-    waiter *previous = NULL;
-    for (waiter *w = s->first; w != self; w = w->next)
-        previous = w;
-    *(previous ? &previous->next : &s->first) = self->next;
-    if (s->last == self)
-        s->last = previous;
+    *(self->previous ? &self->previous->next : &s->first) = self->next;
+    *(self->next ? &self->next->previous : &s->last) = self->previous;
 }
 
 int sinew_sem_wait(sinew_sem *handle)
@@ -86,8 +82,8 @@ int sinew_sem_wait(sinew_sem *handle)
         sn_lock_give(&s->lock, biased);
         return 0;
     }
-    waiter self = {.fiber = f};
-    *(s->first ? &s->last->next : &s->first) = &self;
+    waiter self = {.fiber = f, .previous = s->last};
+    *(s->last ? &s->last->next : &s->first) = &self;
     s->last = &self;
     sn_lock_give(&s->lock, biased);
 
@@ -119,7 +115,7 @@ SN_INLINE void post(sem *s, bool biased)
     sn_tsan_release(s);
     waiter *oldest = s->first;
     if (oldest) {
-        s->first = oldest->next;
+        leave_queue(s, oldest);
         oldest->popped = true;
     } else {
         s->permits++;

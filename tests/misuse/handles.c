@@ -99,16 +99,18 @@ static intptr_t leave_a_group_with_children(void *arg)
 static const struct misuse {
     const char *what;
     sinew_fn fn;
+    unsigned workers_max; /* 0: any */
 } misuses[] = {
-    {"await twice", await_twice},
-    {"await after detach", await_after_detach},
-    {"detach twice", detach_twice},
-    {"cancel after await", cancel_after_await},
-    {"ref after await", ref_after_await},
-    {"done after await", done_after_await},
-    {"gather after await", gather_after_await},
-    {"the same handle twice in gather", same_handle_twice_in_gather},
-    {"leave a group that has children", leave_a_group_with_children},
+    {"await twice", await_twice, 0},
+    {"await after detach", await_after_detach, 0},
+    {"detach twice", detach_twice, 0},
+    {"cancel after await", cancel_after_await, 0},
+    {"ref after await", ref_after_await, 0},
+    {"done after await", done_after_await, 0},
+    {"gather after await", gather_after_await, 0},
+    /* A task that another worker runs meanwhile lends its own reference to the second use. */
+    {"the same handle twice in gather", same_handle_twice_in_gather, 1},
+    {"leave a group that has children", leave_a_group_with_children, 0},
 };
 
 struct attempt {
@@ -133,6 +135,8 @@ static void misuse_in_a_debug_build_stops_with_a_message(void **state)
     int silent = 0;
     for (size_t i = 0; i < sizeof misuses / sizeof misuses[0]; i++) {
         for (size_t w = 0; w < WORKER_COUNTS; w++) {
+            if (misuses[i].workers_max && worker_counts[w] > misuses[i].workers_max)
+                continue;
             struct attempt a = {misuses[i].fn, worker_counts[w]};
             child_end end;
             assert_true(run_child(run_misuse, &a, &end));
