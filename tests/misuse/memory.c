@@ -73,7 +73,7 @@ static int run_in_little_memory(void *arg)
     setrlimit(RLIMIT_AS, &before);
     CHECK(r == 5 || r == -ENOMEM || r == -EAGAIN);
     CHECK_EQ(count_descriptors(), descriptors);
-    CHECK_EQ(count_threads(), threads);
+    CHECK_EQ(count_threads_settled(threads), threads);
     CHECK_EQ(run_workers(p->workers, return_arg, (void *)6), 6);
     return r == 5 ? RAN : REFUSED;
 }

@@ -79,6 +79,13 @@ static intptr_t yield_times(int times)
     return 0;
 }
 
+/* Descriptors closed by sinew_close are closed unseen by ThreadSanitizer, which then takes the next owner of the number
+ * for a rival of the last one. */
+static int close_pipe_end(int fd)
+{
+    return SN_TSAN ? close(fd) : sinew_close(fd);
+}
+
 struct through_pipe {
     int fds[2];
 };
@@ -103,9 +110,9 @@ static intptr_t run_pipe(struct node *n)
     intptr_t early = yield_times(n->amount % 4);
     ssize_t written = early < 0 ? early : sinew_write(p.fds[1], &n->value, sizeof n->value);
     /* Without the value the reader sees the end of the pipe. */
-    sinew_close(p.fds[1]);
+    CHECK_EQ(close_pipe_end(p.fds[1]), 0);
     intptr_t got = sinew_await(reader);
-    sinew_close(p.fds[0]);
+    CHECK_EQ(close_pipe_end(p.fds[0]), 0);
     atomic_fetch_sub(&pipes, 1);
     if (written < 0)
         return written;
@@ -449,7 +456,7 @@ int main(int argc, char **argv)
             threads = count_threads();
         }
         CHECK_EQ(count_descriptors(), descriptors);
-        CHECK_EQ(count_threads(), threads);
+        CHECK_EQ(count_threads_settled(threads), threads);
         if (now > heap + ((size_t)256 << 10))
             check_failed(__FILE__, __LINE__, "the heap grew from %zu to %zu bytes", heap, now);
     }

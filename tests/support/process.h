@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static inline int count_entries(const char *directory)
 {
@@ -32,6 +33,18 @@ static inline int count_descriptors(void)
 static inline int count_threads(void)
 {
     return count_entries("/proc/self/task");
+}
+
+/* A joined thread leaves /proc a moment later than pthread_join returns. Waits up to a second for `n`; gives the count.
+ */
+static inline int count_threads_settled(int n)
+{
+    int now = count_threads();
+    for (int i = 0; i < 1000 && now != n; i++) {
+        usleep(1000);
+        now = count_threads();
+    }
+    return now;
 }
 
 /* A line "key:  n kB" of a file under /proc, in bytes; 0 when there is none. */
