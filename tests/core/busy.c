@@ -90,7 +90,6 @@ IN_RUNTIME_WITH(ready_tasks_are_taken_from_a_spinning_worker, 2, 8)
     return 0;
 }
 
-
 static intptr_t wait_beside(void *arg)
 {
     struct victim *v = arg;
