@@ -276,7 +276,7 @@ static void hundreds_of_runs_give_back_all_threads_and_descriptors(void **state)
 {
     (void)state;
     assert_int_equal(run_workers(4, some_work, NULL), 190);
-    int descriptors = count_descriptors(), threads = count_threads();
+    int descriptors = count_descriptors(), threads = count_threads_before();
     uint64_t resident = resident_bytes();
     int rounds = (int)scaled(300, 20);
     for (int i = 0; i < rounds; i++)

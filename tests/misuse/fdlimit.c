@@ -31,7 +31,7 @@ static int run_under_limit(void *arg)
 {
     const struct limit *l = arg;
     struct rlimit now, before;
-    int descriptors = count_descriptors(), threads = count_threads();
+    int descriptors = count_descriptors(), threads = count_threads_before();
     int lowest_free = dup(STDERR_FILENO);
     close(lowest_free);
     getrlimit(RLIMIT_NOFILE, &before);

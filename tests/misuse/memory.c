@@ -64,7 +64,7 @@ static int run_in_little_memory(void *arg)
 {
     const struct plan *p = arg;
     struct rlimit before, now;
-    int descriptors = count_descriptors(), threads = count_threads();
+    int descriptors = count_descriptors(), threads = count_threads_before();
     getrlimit(RLIMIT_AS, &before);
     now = before;
     now.rlim_cur = address_space_bytes() + p->room;

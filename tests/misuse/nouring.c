@@ -45,7 +45,7 @@ enum { NO_FILTER = 7 };
 
 static int run_without_uring(void *arg)
 {
-    int descriptors = count_descriptors(), threads = count_threads();
+    int descriptors = count_descriptors(), threads = count_threads_before();
     if (!forbid(SYS_io_uring_setup, *(unsigned *)arg))
         return NO_FILTER;
     CHECK_EQ(run_workers(2, return_arg, (void *)5), -ENOSYS);

@@ -14,7 +14,7 @@
 
 static int run_with_bad_options(void *arg)
 {
-    int descriptors = count_descriptors(), threads = count_threads();
+    int descriptors = count_descriptors(), threads = count_threads_before();
     CHECK_EQ(sinew_run_with(arg, return_arg, (void *)5), -EINVAL);
     CHECK_EQ(count_descriptors(), descriptors);
     CHECK_EQ(count_threads_settled(threads), threads);

@@ -444,7 +444,7 @@ int main(int argc, char **argv)
     stress_begin(&run_of, argc, argv);
     stress_start_watchdog(&run_of);
     size_t heap = 0;
-    int descriptors = 0, threads = count_threads();
+    int descriptors = 0, threads = count_threads_before();
     while (stress_next(&run_of)) {
         CHECK_EQ(stress_run(&run_of, run_trees, &run_of.seed), 0);
         CHECK_EQ(pipes, 0);

@@ -6,6 +6,7 @@
 #define TESTS_SUPPORT_PROCESS_H
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,27 @@ static inline int count_descriptors(void)
 static inline int count_threads(void)
 {
     return count_entries("/proc/self/task");
+}
+
+static inline void *end_at_once(void *arg)
+{
+    return arg;
+}
+
+/* The number to compare with later. A sanitizer starts a thread of its own with the program's first one, so there has
+ * been one. */
+static inline int count_threads_before(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, end_at_once, NULL) == 0)
+        pthread_join(thread, NULL);
+    int before = -1, now = count_threads();
+    for (int i = 0; i < 100 && now != before; i++) {
+        usleep(2000);
+        before = now;
+        now = count_threads();
+    }
+    return now;
 }
 
 /* A joined thread leaves /proc a moment later than pthread_join returns. Waits up to a second for `n`; gives the count.
