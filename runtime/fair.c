@@ -13,7 +13,7 @@ static void end_slice(sn_worker *w, sn_fiber *f, sn_fiber *top)
     sn_fiber *giver = top->side_caller;
     top->side_caller = NULL;
     top->slice = false;
-    sn_switch(w, f, giver, SN_AFTER_REQUEUE);
+    sn_switch(w, f, giver, SN_AFTER_ENQUEUE);
 }
 
 static void give_turns(sn_worker *w, sn_fiber *f)

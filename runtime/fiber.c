@@ -11,8 +11,8 @@ SN_INLINE void settle(sn_worker *w, sn_context from_context)
     sn_fiber *from = w->switch_from;
     sn_after after = w->switch_after;
     from->context = from_context;
-    if (after == SN_AFTER_REQUEUE) {
-        sn_push_quietly(w, from);
+    if (after == SN_AFTER_ENQUEUE && SN_LIKELY(from->pinned < 0)) {
+        sn_push(w, from);
     } else if (after == SN_AFTER_PARK) {
         uint32_t seen = from->seen;
         if (!sn_cas(&from->wakes, &seen, seen | SN_FIBER_PARKED, acq_rel)) /* P */

@@ -99,8 +99,6 @@ typedef enum sn_after {
     SN_AFTER_NOTHING,
     SN_AFTER_PARK,    /* publish as parked */
     SN_AFTER_ENQUEUE, /* to the tail of the run queue */
-    SN_AFTER_REQUEUE, /* the same, in exchange for an entry that was just taken: no more work than before, nobody is
-                         woken */
     SN_AFTER_FREE,    /* to the pool */
 } sn_after;
 

@@ -66,8 +66,8 @@ static void enter_list(sn_worker *w)
 static void leave_list(sn_worker *w, bool search)
 {
     sn_idle *idle = &w->runtime->idle;
-    sn_store(&w->asleep, 0, relaxed); /* a wake too many is harmless */
-    sn_add(&idle->departures, 1, acq_rel);
+    sn_store(&w->asleep, 0, relaxed);      /* a wake too many is harmless */
+    sn_add(&idle->departures, 1, seq_cst); /* d1 */
     ck_spinlock_lock(&idle->lock);
     if (w->idle_listed) {
         for (sn_worker **at = &idle->list; *at; at = &(*at)->idle_next)
@@ -111,10 +111,28 @@ static bool own_work(sn_worker *w)
            sn_load(&w->runtime->stop, acquire) || sn_load(&w->runtime->interrupted, relaxed);
 }
 
+/*
+ * The monitor: while anybody works, one sleeper looks after the timers of those that compute, every SN_HELP_NS. Who
+ * goes to sleep takes the post if it is free, and gives it up when nobody has left the list for a whole tick. Who
+ * begins to work may be about to compute for long, so it wakes a sleeper if the post is free.
+ *
+ *   giving up                                beginning to work
+ *   m1 monitor = 0                           d1 departures + 1
+ *   m2 departures moved? -> take it again    d2 monitor == 0? -> wake a sleeper
+ *
+ *   impossible: m2 sees no departure and d2 sees a monitor; all four are seq_cst.
+ */
+static void ensure_monitor(sn_runtime *rt)
+{
+    if (sn_load(&rt->idle.monitor, seq_cst) == 0 && sleeping(rt) != 0) /* d2 */
+        sn_wake_one(rt);
+}
+
 void sn_idle_found(sn_worker *w)
 {
     w->searching = false;
     sn_sub(&w->runtime->idle.word, SN_IDLE_SEARCHING, seq_cst);
+    ensure_monitor(w->runtime);
     /* Pushes that woke nobody because this worker was searching are its duty now. */
     if (any_queue_has_work(w->runtime))
         sn_wake_one(w->runtime);
@@ -130,20 +148,6 @@ static void help_others(sn_worker *w)
         if (other != w && !sn_load(&other->asleep, relaxed))
             sn_timers_expire(&other->timers, now, true);
     }
-}
-
-/*
- * While anybody works one sleeper looks after the timers of those that compute, every SN_HELP_NS. A worker that begins
- * to work may be about to compute for long, so it sees to it that there is one: by a wake, once in SN_HELP_NS at the
- * most.
- */
-static void appoint_monitor(sn_runtime *rt)
-{
-    if (sn_load(&rt->idle.monitor, relaxed) || sleeping(rt) == 0)
-        return;
-    sinew_time now = sn_clock_now(), last = sn_load(&rt->idle.appointed_at, relaxed);
-    if (now - last >= SN_HELP_NS && sn_cas(&rt->idle.appointed_at, &last, now, acq_rel))
-        sn_wake_one(rt);
 }
 
 void sn_idle_sleep(sn_worker *w)
@@ -165,23 +169,25 @@ void sn_idle_sleep(sn_worker *w)
         return;
     }
     sn_bump(&w->counters.parks, 1);
-    bool monitor = false;
-    uint64_t departures = sn_load(&rt->idle.departures, relaxed);
+    bool monitor = false, first = true;
+    uint64_t departures = 0;
     for (;;) {
         sinew_time deadline = sn_timers_earliest(&w->timers);
-        uint64_t departures_now = sn_load(&rt->idle.departures, relaxed);
-        if (sleeping(rt) != rt->workers_count ||
-            departures_now != departures) { /* somebody works, or did a moment ago */
+        uint64_t departures_now = sn_load(&rt->idle.departures, seq_cst);
+        if (first || sleeping(rt) != rt->workers_count || departures_now != departures) {
             uint32_t nobody = 0;
-            monitor = monitor || sn_cas(&rt->idle.monitor, &nobody, w->index + 1, acq_rel);
+            monitor = monitor || sn_cas(&rt->idle.monitor, &nobody, w->index + 1, seq_cst);
             if (monitor) {
                 sinew_time tick = sn_clock_now() + SN_HELP_NS;
                 deadline = tick < deadline ? tick : deadline;
             }
-        } else if (monitor) {
+        } else if (monitor) { /* nobody has worked since the last tick */
             monitor = false;
-            sn_store(&rt->idle.monitor, 0, release);
+            sn_store(&rt->idle.monitor, 0, seq_cst);                      /* m1 */
+            if (sn_load(&rt->idle.departures, seq_cst) != departures_now) /* m2 */
+                continue;
         }
+        first = false;
         departures = departures_now;
         bool ready = rt->driver->wait(w->driver, deadline);
         if (monitor) {
@@ -192,8 +198,9 @@ void sn_idle_sleep(sn_worker *w)
         if (ready || own_work(w) || sn_timers_earliest(&w->timers) <= sn_clock_now() || !still_listed(w))
             break;
     }
-    leave_list(w, false);
     if (monitor)
-        sn_store(&rt->idle.monitor, 0, release);
-    appoint_monitor(rt);
+        sn_store(&rt->idle.monitor, 0, seq_cst);
+    leave_list(w, false);
+    if (!w->searching) /* a searcher sees to it when it has found work */
+        ensure_monitor(rt);
 }

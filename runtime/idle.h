@@ -30,10 +30,9 @@
 typedef struct sn_idle {
     _Atomic uint64_t word;
     ck_spinlock_t lock;
-    sn_worker *list;                 /* under the lock */
-    _Atomic uint64_t departures;     /* how often a worker has left the list: see deadlock.c */
-    _Atomic sinew_time appointed_at; /* when a sleeper was last woken to be the monitor */
-    _Atomic uint32_t monitor;        /* a sleeping worker that looks after computing ones: index + 1, or 0 */
+    sn_worker *list;             /* under the lock */
+    _Atomic uint64_t departures; /* how often a worker has left the list: see deadlock.c */
+    _Atomic uint32_t monitor;    /* the sleeper that looks after computing workers: index + 1, or 0 */
 } sn_idle;
 
 #define SN_IDLE_SLEEPING  (UINT64_C(1) << 32)

@@ -22,7 +22,7 @@ int sinew_yield(void)
         if (!e)
             return 0; /* nobody to yield to, and not yet time to look around */
         sn_fiber *to = SN_LIKELY(e & SN_ENTRY_FIBER) ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_fiber_of_entry(w, e);
-        sn_switch(w, f, to, SN_AFTER_REQUEUE);
+        sn_switch(w, f, to, SN_AFTER_ENQUEUE);
     } else {
         sn_suspend(w, f, SN_AFTER_ENQUEUE);
     }
