@@ -47,6 +47,8 @@ SN_INLINE void tsan_enter(sn_worker *w, sn_fiber *self)
 {
 #if SN_TSAN
     __tsan_switch_to_fiber(self->tsan_context ? self->tsan_context : w->sched.tsan_context, 1);
+    if (self->tsan_context)
+        sn_tsan_acquire(&w->sched);
 #else
     (void)w;
     (void)self;

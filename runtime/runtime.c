@@ -79,6 +79,7 @@ static int enter_thread(sn_worker *w)
     w->fiber = &w->sched;
 #if SN_TSAN
     w->sched.tsan_context = __tsan_get_current_fiber();
+    sn_tsan_release(&w->sched); /* the thread's own set-up (its thread-local storage) comes before every task on it */
 #endif
 #if SN_ASAN
     pthread_attr_t attributes;

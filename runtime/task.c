@@ -134,6 +134,7 @@ intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
     f->tsan_context = own;
     __tsan_switch_to_fiber(own, 1);
     sn_tsan_acquire(t);
+    sn_tsan_acquire(&sn_worker_self()->sched);
     sn_tsan_acquire((char *)f + 1); /* tasks that use one stack one after the other are ordered by it */
     intptr_t result = t->fn(t->arg);
     sn_tsan_release((char *)f + 1);
