@@ -1,55 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * map: n tasks without handles. Nothing is queued for an element. Whoever works on the job (the caller, and a helper
- * task for each other worker) takes the next few indices from a counter and runs each element in place, as a task of
- * its own with a descriptor from the pool.
+ * map: n tasks without handles. Nothing is queued for an element: whoever works on the job takes the next index of its
+ * own stretch and runs that element in place, as a task of its own with a descriptor from the pool.
+ *
+ * Others get a share lazily. A token (a helper task) lies in the run queue; a worker that comes to it takes half of the
+ * longest stretch, and goes on like that until nothing is left. The outermost map of a fiber makes a token when it
+ * begins. After that tokens are made when an element is about to begin and the worker's queue is empty or another
+ * worker has nothing to do: for the outermost maps of the fiber that have something left, so that who comes gets much.
+ * An inner map that nobody helps makes no read-modify-write. What this can miss: a worker that becomes idle while the
+ * others are all inside long elements of inner maps without a token; it waits for the next element to begin.
  *
  * When an element suspends it takes its whole fiber with it, the loop included. The loop has registered a split
  * (fiber.h) for that moment: the rest of its stretch goes to the job's list and a new helper is queued, so all n
- * elements run concurrently, as they would with gather. A call whose elements never suspend pays nothing for this.
+ * elements run concurrently, as they would with gather.
  *
- * `remaining` counts elements not ended, `helpers` helper tasks not ended; each decrement is its maker's last use of
- * the job. The caller leaves only when both are zero, so args, results and the job itself (on the caller's stack)
+ * A stretch is claimed from the front by its owner and halved from the back by helpers (the THE protocol of Cilk-5:
+ * Frigo, Leiserson, Randall 1998), one helper at a time:
+ *
+ *   owner of the stretch                     helper, under the job's lock
+ *   o1 at = i + 1                            h1 end = e - half
+ *      sn_fence_hot()                           sn_fence_rare()
+ *   o2 i < end? i is ours                    h2 low = max(at, e - half); end = low; [low, e) is the helper's
+ *      else under the lock: i < end?
+ *
+ *   impossible: o2 reads e and h2 reads at <= i: the fences order o1 before o2 and h1 before h2. After h2 no i >= low
+ * can be claimed without the lock.
+ *
+ * Orderings: at, end relaxed, ordered by the fences and the lock. Only the owner raises `at`; ranges change hands under
+ * the lock.
+ *
+ * `helpers` counts helper tasks not ended; the decrement (in sn_task_finish, however the helper ends) is its last use
+ * of the job. The caller leaves only when it is zero, so args, results and the job itself (on the caller's stack)
  * outlive everything.
  */
+#include "runtime/map.h"
+
 #include "runtime/cancel.h"
 #include "runtime/fair.h"
+#include "runtime/lock.h"
 #include "runtime/task_hot.h"
 
 #include <stdlib.h>
 
-enum { CHUNK_MAX = 64, HELPERS_MAX = 16 };
+enum { TOKENS_AT_ONCE = 4 };
 
 typedef struct range {
     size_t at, end;
 } range;
 
-typedef struct job {
-    sinew_fn fn;
-    char *args;
-    size_t stride, n, chunk;
-    intptr_t *results;
-    sn_fiber *fiber; /* the caller's */
-    _Atomic size_t next, remaining, helpers;
-    _Atomic intptr_t first_error;
-    _Atomic uint32_t cancelled;
-    ck_spinlock_t lock;
-    /* Under the lock: rests of stretches that nobody works on, and elements that have suspended, a reference each. */
-    range *offered;
-    sinew_task **suspended;
-    size_t suspended_count, suspended_capacity, offered_capacity;
-    _Atomic size_t offered_count;
-} job;
+typedef struct job job;
 
 /* A loop over some indices, on the stack of the caller or of a helper. */
 typedef struct stretch {
+    _Atomic size_t at, end;
     sn_split split;
     sn_frame frame;
     job *job;
-    size_t at, end;
-    sinew_task *task; /* the element that runs */
-    int asked;        /* what the caller was asked meanwhile */
+    sinew_task *task;                /* the element that runs */
+    sinew_task *token;               /* made for this stretch; a reference */
+    bool exposed;                    /* there are or were helpers: the last claim needs the lock */
+    int asked;                       /* what the caller was asked meanwhile */
+    struct stretch *next, *previous; /* under the lock */
 } stretch;
+
+struct job {
+    sinew_fn fn;
+    char *args;
+    size_t stride;
+    intptr_t *results;
+    sn_fiber *fiber; /* the caller's */
+    stretch own;     /* and its stretch */
+    _Atomic size_t helpers;
+    _Atomic intptr_t first_error;
+    _Atomic uint32_t cancelled;
+    sn_lock lock;
+    /* Under the lock: rests of stretches that nobody works on, elements that have suspended (a reference each), and
+     * the stretches of helpers. */
+    range *offered;
+    sinew_task **suspended;
+    size_t offered_count, offered_capacity, suspended_count, suspended_capacity;
+    stretch *others;
+};
+
+/* Never biased: who holds it may be in a rare fence, and who waits should then give its CPU away. */
+static void lock(job *j)
+{
+    sn_lock_take(&j->lock, NULL);
+}
+
+static void unlock(job *j)
+{
+    sn_lock_give(&j->lock, false);
+}
 
 static void record(job *j, size_t i, intptr_t result)
 {
@@ -62,12 +104,12 @@ static void record(job *j, size_t i, intptr_t result)
 
 static void cancel_all(job *j, int code)
 {
-    ck_spinlock_lock(&j->lock);
+    lock(j);
     sn_store(&j->cancelled, 1, relaxed);
     for (size_t i = 0; i < j->suspended_count; i++)
         if (!sn_task_done(j->suspended[i]))
             sn_cancel_forward(j->suspended[i], code);
-    ck_spinlock_unlock(&j->lock);
+    unlock(j);
 }
 
 /* The frame of an element: a cancel of the task below it is one of the whole job. */
@@ -95,31 +137,164 @@ static bool reserve(void **array, size_t item_bytes, size_t count, size_t *capac
     return true;
 }
 
-static bool queue_helper(job *j);
+static size_t left(stretch *s)
+{
+    size_t at = sn_load(&s->at, relaxed), end = sn_load(&s->end, relaxed);
+    return at < end ? end - at : 0;
+}
+
+static intptr_t help(void *arg);
+
+/* A helper that is counted and has room in the run queue, but is not in it yet; NULL: no memory. */
+static sinew_task *new_helper(job *j)
+{
+    sn_worker *w = sn_worker_self();
+    sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, help, j) : NULL;
+    if (t) {
+        t->flags |= SN_TASK_HELPER;
+        sn_add(&j->helpers, 1, relaxed);
+    }
+    return t;
+}
+
+void sn_map_helper_ended(sinew_task *t)
+{
+    job *j = t->arg;
+    sn_fiber *caller = j->fiber;
+    if (sn_sub(&j->helpers, 1, acq_rel) == 1) /* the job may be gone after this */
+        sn_unpark(caller);
+}
+
+/* If nobody has taken the stretch's token yet, takes it back. */
+static void drop_token(stretch *s)
+{
+    sinew_task *t = s->token;
+    sn_worker *w = sn_worker_self();
+    if (!t)
+        return;
+    s->token = NULL;
+    if (sn_task_take(w, t)) {
+        t->flags &= (uint8_t)~SN_TASK_HELPER;
+        sn_sub(&s->job->helpers, 1, relaxed); /* not the last use of the job: the caller or a helper calls this */
+        sn_task_settle_in_place(t, 0);
+    } else {
+        sn_task_unref(t);
+    }
+}
+
+static void make_token(sn_worker *w, stretch *s)
+{
+    s->exposed = true;
+    drop_token(s);
+    s->token = new_helper(s->job);
+    if (s->token)
+        sn_task_push(w, s->token);
+}
+
+/*
+ * An element is about to begin, and no token lies in the queue or somebody has nothing to do: makes tokens for the
+ * outermost stretches that have something left, outermost first. `all`: also for those that had one, which is gone.
+ */
+static SN_NOINLINE void invite(sn_worker *w, sn_fiber *f, bool all)
+{
+    stretch *wide[TOKENS_AT_ONCE];
+    size_t n = 0;
+    for (sn_split *split = f->split; split; split = split->outer) {
+        stretch *s = SN_CONTAINER(split, stretch, split);
+        if (left(s) != 0 && (all || !s->token))
+            wide[n++ % TOKENS_AT_ONCE] = s;
+    }
+    for (size_t i = 0; i < TOKENS_AT_ONCE && i < n; i++)
+        make_token(w, wide[(n - 1 - i) % TOKENS_AT_ONCE]);
+}
 
 static void offer(sn_split *split)
 {
     stretch *s = SN_CONTAINER(split, stretch, split);
     job *j = s->job;
-    bool rest = s->at < s->end, more = sn_load(&j->next, relaxed) < j->n;
-    ck_spinlock_lock(&j->lock);
+    sinew_task *helper = NULL;
+    s->exposed = true;
+    lock(j);
     /* For a cancel. Without memory this element cannot be cancelled; it still ends by itself. */
     if (reserve((void **)&j->suspended, sizeof *j->suspended, j->suspended_count, &j->suspended_capacity))
         j->suspended[j->suspended_count++] = sinew_ref(s->task);
     bool cancel = sn_load(&j->cancelled, relaxed);
-    size_t count = sn_load(&j->offered_count, relaxed);
     /* Without memory, or a helper, the rest has to wait for this element. */
-    if (rest && reserve((void **)&j->offered, sizeof *j->offered, count, &j->offered_capacity) && queue_helper(j)) {
-        j->offered[count] = (range){s->at, s->end};
-        sn_store(&j->offered_count, count + 1,
-                 relaxed); /* under the lock; read outside as a hint by who has been offered it */
-        s->at = s->end;
-    } else if (!rest && more) {
-        queue_helper(j);
+    if (left(s) != 0 && reserve((void **)&j->offered, sizeof *j->offered, j->offered_count, &j->offered_capacity) &&
+        (helper = new_helper(j))) {
+        j->offered[j->offered_count++] = (range){sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)};
+        sn_store(&s->end, sn_load(&s->at, relaxed), relaxed);
     }
-    ck_spinlock_unlock(&j->lock);
+    unlock(j);
+    if (helper) {
+        sn_task_push(sn_worker_self(), helper);
+        sn_task_unref(helper); /* the execution's reference is enough */
+    }
     if (cancel)
         sn_cancel_request(s->task, SN_CANCEL_PENDING, true);
+}
+
+static SN_NOINLINE bool claim_last(stretch *s, size_t i)
+{
+    if (!s->exposed) {
+        sn_store(&s->at, i, relaxed);
+        return false;
+    }
+    lock(s->job);
+    bool ours = i < sn_load(&s->end, relaxed);
+    if (!ours)
+        sn_store(&s->at, i, relaxed);
+    unlock(s->job);
+    return ours;
+}
+
+SN_INLINE bool claim(stretch *s, size_t *index)
+{
+    size_t i = sn_load(&s->at, relaxed);
+    *index = i;
+    sn_store(&s->at, i + 1, relaxed); /* o1 */
+    sn_fence_hot();
+    return SN_LIKELY(i < sn_load(&s->end, relaxed)) || claim_last(s, i); /* o2 */
+}
+
+/* The later half of a stretch; the lock is held. */
+static bool take_half(stretch *from, range *got)
+{
+    size_t end = sn_load(&from->end, relaxed);
+    size_t low = end - (left(from) + 1) / 2;
+    if (low == end)
+        return false;
+    sn_store(&from->end, low, relaxed); /* h1 */
+    sn_fence_rare();
+    size_t at = sn_load(&from->at, relaxed); /* h2 */
+    if (at > low) {
+        low = at < end ? at : end;
+        sn_store(&from->end, low, relaxed);
+    }
+    *got = (range){low, end};
+    return low < end;
+}
+
+/* Something to do for a stretch that is at its end. */
+static bool refill(stretch *s)
+{
+    job *j = s->job;
+    range got = {0, 0};
+    lock(j);
+    if (j->offered_count) {
+        got = j->offered[--j->offered_count];
+    } else if (j->fiber->runtime->workers_count > 1) {
+        stretch *longest = &j->own;
+        for (stretch *other = j->others; other; other = other->next)
+            if (left(other) > left(longest))
+                longest = other;
+        if (!take_half(longest, &got))
+            got = (range){0, 0};
+    }
+    sn_store(&s->at, got.at, relaxed);
+    sn_store(&s->end, got.end, relaxed);
+    unlock(j);
+    return got.at < got.end;
 }
 
 /* args may be NULL, and then stride should be 0. */
@@ -128,102 +303,104 @@ SN_INLINE void *element(const job *j, size_t i)
     return (void *)((uintptr_t)j->args + i * j->stride);
 }
 
+/* Runs the elements of a stretch one after the other. A descriptor that nobody else has seen serves the next one. */
 static void run_stretch(stretch *s, sn_fiber *f)
 {
     job *j = s->job;
     sn_worker *w = sn_worker_self();
-    size_t ended = 0;
-    while (s->at < s->end) {
-        size_t i = s->at++;
+    sinew_task *t = NULL;
+    bool alone = w->runtime->workers_count == 1;
+    sn_frame_push(w, f, &s->frame);
+    for (size_t i; claim(s, &i);) {
         if (SN_UNLIKELY(--w->budget <= 0)) {
+            sn_frame_pop(f, &s->frame);
             sn_fair(w, f);
             w = sn_worker_self();
+            sn_frame_push(w, f, &s->frame);
         }
-        sinew_task *t = SN_LIKELY(!sn_load(&j->cancelled, relaxed)) ? sn_task_make(w, j->fn, element(j, i)) : NULL;
+        if (!alone) {
+            bool empty = sn_runq_length(&w->runq) == 0;
+            if (SN_UNLIKELY(empty || (!s->token && sn_load(&w->runtime->idle.word, relaxed) != 0)))
+                invite(w, f, empty);
+        }
+        if (SN_UNLIKELY(sn_load(&j->cancelled, relaxed))) {
+            record(j, i, -ECANCELED);
+            continue;
+        }
         if (SN_LIKELY(t != NULL)) {
-            s->task = t;
-            intptr_t result = sn_task_call(w, f, t, &s->frame);
-            record(j, i, result);
-            sn_task_settle_in_place(t, result);
-            w = sn_worker_self();
+            sn_task_init(w, t, j->fn, element(j, i));
+        } else if (SN_UNLIKELY(!(t = sn_task_make(w, j->fn, element(j, i))))) {
+            record(j, i, -ENOMEM);
+            continue;
+        }
+        s->task = t;
+        sn_task_begin(f, t);
+        intptr_t result = sn_task_settle(t, sn_task_body(f, t));
+        sn_tsan_acquire(t);
+        record(j, i, result);
+        w = sn_worker_self();
+        if (SN_LIKELY(!SN_DEBUG && sn_task_unshared(w, t))) {
+            sn_bump(&w->counters.in_place[t->flags / SN_TASK_WAVE], 1);
         } else {
-            record(j, i, sn_load(&j->cancelled, relaxed) ? -ECANCELED : -ENOMEM);
+            sn_task_settle_in_place(t, result);
+            t = NULL;
         }
-        ended++;
     }
-    sn_fiber *caller = j->fiber;
-    sn_tsan_release(j);
-    if (sn_sub(&j->remaining, ended, acq_rel) == ended &&
-        caller != f) /* not ours to use any more, unless we are a helper */
-        sn_unpark(caller);
+    if (t)
+        sn_task_free(sn_worker_self(), t);
+    sn_frame_pop(f, &s->frame);
 }
 
-static bool take_offered(job *j, stretch *s)
+static void work(stretch *s, sn_fiber *f)
 {
-    if (SN_LIKELY(sn_load(&j->offered_count, relaxed) == 0)) /* what comes later comes with a helper of its own */
-        return false;
-    ck_spinlock_lock(&j->lock);
-    size_t count = sn_load(&j->offered_count, relaxed);
-    if (count) {
-        s->at = j->offered[count - 1].at;
-        s->end = j->offered[count - 1].end;
-        sn_store(&j->offered_count, count - 1, relaxed);
-    }
-    ck_spinlock_unlock(&j->lock);
-    return count != 0;
-}
-
-static int work(job *j, sn_fiber *f)
-{
-    stretch s;
-    s.job = j;
-    s.asked = 0;
-    s.frame.poll = forward;
-    for (;;) {
-        if (!take_offered(j, &s)) {
-            if (sn_load(&j->next, relaxed) >= j->n)
-                return s.asked;
-            s.at = sn_add(&j->next, j->chunk, relaxed);
-            if (s.at >= j->n)
-                return s.asked;
-            s.end = s.at + j->chunk < j->n ? s.at + j->chunk : j->n;
-        }
-        s.split.offer = offer;
-        s.split.offered = false;
-        s.split.outer = f->split;
-        f->split = &s.split;
-        run_stretch(&s, f);
-        f->split = s.split.outer;
-    }
+    s->split.offer = offer;
+    s->split.outer = f->split;
+    s->frame.poll = forward;
+    do {
+        s->split.offered = false;
+        f->split = &s->split;
+        run_stretch(s, f);
+        f->split = s->split.outer;
+    } while (s->exposed && refill(s));
+    drop_token(s);
 }
 
 static intptr_t help(void *arg)
 {
     job *j = arg;
-    sn_fiber *caller = j->fiber;
-    work(j, sn_worker_self()->fiber);
-    if (sn_sub(&j->helpers, 1, acq_rel) == 1) /* the job may be gone after this */
-        sn_unpark(caller);
+    stretch s = {.job = j, .exposed = true};
+    if (!refill(&s))
+        return 0;
+    lock(j);
+    s.next = j->others;
+    if (s.next)
+        s.next->previous = &s;
+    j->others = &s;
+    unlock(j);
+    work(&s, sn_worker_self()->fiber);
+    lock(j);
+    *(s.previous ? &s.previous->next : &j->others) = s.next;
+    if (s.next)
+        s.next->previous = s.previous;
+    unlock(j);
+    sn_tsan_release(j);
     return 0;
 }
 
-static sinew_task *make_helper(job *j)
+/* Too little stack is left for elements in place: they run on a fresh one, in a helper. False: no memory. */
+static bool leave_to_helper(job *j)
 {
-    sn_worker *w = sn_worker_self();
-    sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, help, j) : NULL;
-    if (t) {
-        sn_add(&j->helpers, 1, relaxed);
-        sn_task_push(w, t);
-    }
-    return t;
-}
-
-static bool queue_helper(job *j)
-{
-    sinew_task *t = make_helper(j);
-    if (t)
-        sn_task_unref(t); /* the execution's reference is enough */
-    return t != NULL;
+    if (!reserve((void **)&j->offered, sizeof *j->offered, 0, &j->offered_capacity))
+        return false;
+    sinew_task *helper = new_helper(j);
+    if (!helper)
+        return false;
+    j->own.exposed = true;
+    j->offered[j->offered_count++] = (range){0, sn_load(&j->own.end, relaxed)};
+    sn_store(&j->own.end, 0, relaxed);
+    sn_task_push(sn_worker_self(), helper);
+    sn_task_unref(helper);
+    return true;
 }
 
 int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *results)
@@ -236,60 +413,54 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     if (n == 0)
         return 0;
     sn_fiber *f = w->fiber;
-    int asked = sn_interrupt(f);
+    int asked = sn_cancel_pending(f->task) ? sn_interrupt_slow(f) : 0;
     if (asked)
         return asked;
     job j;
     j.fn = fn;
     j.args = args;
     j.stride = stride;
-    j.n = n;
     j.results = results;
     j.fiber = f;
-    j.offered = NULL;
-    j.suspended = NULL;
-    j.suspended_count = j.suspended_capacity = j.offered_capacity = 0;
-    sn_store(&j.offered_count, 0, relaxed);
-    size_t workers = w->runtime->workers_count;
-    size_t chunk = workers == 1 ? CHUNK_MAX : n / (4 * workers);
-    j.chunk = chunk < 1 ? 1 : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-    sn_store(&j.next, 0, relaxed);
-    sn_store(&j.remaining, n, relaxed);
+    sn_store(&j.own.at, 0, relaxed);
+    sn_store(&j.own.end, n, relaxed);
+    j.own.job = &j;
+    j.own.token = NULL;
+    j.own.exposed = false;
+    j.own.asked = 0;
     sn_store(&j.helpers, 0, relaxed);
     sn_store(&j.first_error, 0, relaxed);
     sn_store(&j.cancelled, 0, relaxed);
-    ck_spinlock_init(&j.lock);
+    j.lock = (sn_lock){0};
+    j.offered = NULL;
+    j.suspended = NULL;
+    j.offered_count = j.offered_capacity = j.suspended_count = j.suspended_capacity = 0;
+    j.others = NULL;
 
-    sinew_task *helpers[HELPERS_MAX];
-    unsigned count = 0;
-    while (count < HELPERS_MAX && count + 1 < workers && count + 1 < n && (helpers[count] = make_helper(&j)) != NULL)
-        count++;
-    /* Too little stack left for elements in place: they run on a fresh one, in a helper. */
-    if (sn_task_has_room(w, f) || !queue_helper(&j))
-        asked = work(&j, f);
-    for (unsigned i = 0; i < count; i++) {
-        w = sn_worker_self();
-        if (sn_load(&j.next, relaxed) >= n && sn_load(&j.offered_count, relaxed) == 0 &&
-            sn_task_take(w, helpers[i])) { /* nothing is left for it */
-            sn_sub(&j.helpers, 1, relaxed);
-            sn_task_settle_in_place(helpers[i], 0);
-        } else {
-            sn_task_unref(helpers[i]);
-        }
+    if (sn_task_has_room(w, f) || !leave_to_helper(&j)) {
+        if (!f->split && n > 1 && w->runtime->workers_count > 1)
+            make_token(w, &j.own);
+        work(&j.own, f);
     }
-    while (sn_load(&j.remaining, acquire) != 0 || sn_load(&j.helpers, acquire) != 0) {
-        sn_park(sn_worker_self(), f);
-        int code = sn_interrupt_after_park(f);
-        if (code) {
-            asked = code;
-            cancel_all(&j, code);
+    while (SN_UNLIKELY(j.own.exposed)) {
+        while (sn_load(&j.helpers, acquire) != 0) {
+            sn_park(sn_worker_self(), f);
+            int code = sn_interrupt_after_park(f);
+            if (code) {
+                j.own.asked = code;
+                cancel_all(&j, code);
+            }
         }
+        if (!refill(&j.own)) /* what a helper that could not start has left behind */
+            break;
+        work(&j.own, f);
     }
     sn_tsan_acquire(&j);
     for (size_t i = 0; i < j.suspended_count; i++)
         sn_task_unref(j.suspended[i]);
     free(j.suspended);
     free(j.offered);
+    asked = j.own.asked;
     intptr_t error = sn_load(&j.first_error, acquire);
     if (asked && (error == 0 || error == -ECANCELED))
         return asked;

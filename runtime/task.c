@@ -5,6 +5,7 @@
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
 #include "runtime/group.h"
+#include "runtime/map.h"
 #include "runtime/shutdown.h"
 #include "runtime/task_hot.h"
 
@@ -235,6 +236,8 @@ void sn_task_finish(sinew_task *t, intptr_t result)
         fire_waiters(t, result);
     if (group)
         sn_group_child_done(group, t, result);
+    if (t->flags & SN_TASK_HELPER)
+        sn_map_helper_ended(t);
     sn_task_unref(t);
     if (SN_UNLIKELY(is_main))
         sn_shutdown_begin(rt, result);

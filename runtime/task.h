@@ -38,6 +38,7 @@ enum {
     SN_TASK_PINNED = 1,    /* never in place, never stolen */
     SN_TASK_OWN_STACK = 2, /* ext->stack_bytes asks for so much */
     SN_TASK_GROUP = 4,     /* ext->group wants to know when it ends */
+    SN_TASK_HELPER = 8,    /* of a map, which wants to know the same */
     SN_TASK_WAVE = 0x80,   /* the parity of the shutdown wave it was spawned in */
 };
 

@@ -27,16 +27,9 @@ SN_INLINE void sn_task_free(sn_worker *w, sinew_task *t)
 #endif
 }
 
-/* A NEW task with two references, not queued; NULL: no memory. */
-SN_INLINE sinew_task *sn_task_make(sn_worker *w, sinew_fn fn, void *arg)
+/* Makes a descriptor that nobody else has a NEW task with two references, not queued. */
+SN_INLINE void sn_task_init(sn_worker *w, sinew_task *t, sinew_fn fn, void *arg)
 {
-    sinew_task *t = w->free_tasks;
-    if (SN_UNLIKELY(!t)) {
-        if (!sn_task_pool_refill(w))
-            return NULL;
-        t = w->free_tasks;
-    }
-    w->free_tasks = t->next;
     /* Plain: others see the descriptor through a queue, or through a handle that their caller passed on. */
     t->references_and_cancel = 2;
     t->fn = fn;
@@ -46,6 +39,19 @@ SN_INLINE sinew_task *sn_task_make(sn_worker *w, sinew_fn fn, void *arg)
                (uint32_t)sn_load(&w->runq.tail, relaxed);
     sn_bump(&w->counters.spawned[flags / SN_TASK_WAVE], 1);
     sn_tsan_release(t);
+}
+
+/* The same with a descriptor from the pool; NULL: no memory. */
+SN_INLINE sinew_task *sn_task_make(sn_worker *w, sinew_fn fn, void *arg)
+{
+    sinew_task *t = w->free_tasks;
+    if (SN_UNLIKELY(!t)) {
+        if (!sn_task_pool_refill(w))
+            return NULL;
+        t = w->free_tasks;
+    }
+    w->free_tasks = t->next;
+    sn_task_init(w, t, fn, arg);
     return t;
 }
 
@@ -109,29 +115,46 @@ SN_INLINE intptr_t sn_task_call_alone(const sn_worker *w, sn_fiber *f, sinew_tas
     return result;
 }
 
-/* Runs a task that was taken on top of the current one, which `frame` describes; the caller finishes it. */
-SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, sn_frame *frame)
+/* Around tasks that run on top of the current one, which `frame` describes. */
+SN_INLINE void sn_frame_push(const sn_worker *w, sn_fiber *f, sn_frame *frame)
 {
-    sinew_task *outer = f->task;
     frame->outer = f->frame;
-    frame->task = outer;
+    frame->task = f->task;
     frame->saved_errno = *w->errno_location;
     f->frame = frame;
-    sn_task_begin(f, t);
-    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
-    f->task = outer;
+}
+
+SN_INLINE void sn_frame_pop(sn_fiber *f, const sn_frame *frame)
+{
+    f->task = frame->task;
     f->frame = frame->outer;
     *sn_worker_self()->errno_location = frame->saved_errno;
+}
+
+/* Runs a task that was taken on top of the current one; the caller finishes it. */
+SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, sn_frame *frame)
+{
+    sn_frame_push(w, f, frame);
+    sn_task_begin(f, t);
+    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
+    sn_frame_pop(f, frame);
     sn_tsan_acquire(t);
     return result;
 }
 
-/* Finishes a task that ran within the call of somebody who holds a reference, and uses that reference up. */
+/* May the descriptor of a task that has just run within the call of somebody who holds a reference be used again at
+ * once? */
+SN_INLINE bool sn_task_unshared(sn_worker *w, sinew_task *t)
+{
+    return SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext &&
+                     !(sn_load(&w->mode, relaxed) & SN_MODE_STOPPING));
+}
+
+/* Finishes such a task and uses that reference up. */
 SN_INLINE void sn_task_settle_in_place(sinew_task *t, intptr_t result)
 {
     sn_worker *w = sn_worker_self();
-    if (SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext &&
-                  !(sn_load(&w->mode, relaxed) & SN_MODE_STOPPING))) {
+    if (sn_task_unshared(w, t)) {
         sn_bump(&w->counters.in_place[t->flags / SN_TASK_WAVE], 1);
         sn_task_free(w, t);
         return;

@@ -5,6 +5,7 @@
  * Cannot see: how the elements are spread over workers.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include <tests/support/run.h>
@@ -215,10 +216,61 @@ IN_RUNTIME(maps_nest)
     return 0;
 }
 
+/* The first element to begin computes until all others have begun: some other worker must take them. */
+struct crowd {
+    atomic_int begun, of;
+};
+
+static intptr_t wait_for_the_crowd(void *arg)
+{
+    struct crowd *c = arg;
+    if (atomic_fetch_add(&c->begun, 1) == 0)
+        while (atomic_load(&c->begun) < atomic_load(&c->of))
+            sched_yield(); /* the thread's, not the task's */
+    return 0;
+}
+
+IN_RUNTIME_WITH(an_element_that_computes_holds_none_of_the_others, 2, 8)
+{
+    for (int n = 2; n <= 1000; n += 37) {
+        struct crowd c = {.of = n};
+        CHECK_EQ(sinew_map(wait_for_the_crowd, &c, 0, (size_t)n, NULL), 0);
+        CHECK_EQ(c.begun, n);
+    }
+    return 0;
+}
+
+static intptr_t sleep_long(void *arg)
+{
+    atomic_int *ended = arg;
+    intptr_t r = sinew_sleep(SINEW_S(1000));
+    atomic_fetch_add(ended, 1);
+    return r;
+}
+
+static atomic_int sleepers_ended;
+
+static intptr_t map_of_sleepers(void *arg)
+{
+    return sinew_map(sleep_long, arg, 0, 1000, NULL);
+}
+
+/* Main returns while elements wait, while others have not begun and while helpers lie in queues. */
+IN_RUNTIME(the_end_of_the_runtime_ends_maps_in_every_state)
+{
+    for (int i = 0; i < 4; i++)
+        sinew_detach(sinew_spawn(map_of_sleepers, &sleepers_ended));
+    for (int i = 0; i < 3; i++)
+        sinew_yield();
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(map_calls_once_for_each_element_and_keeps_the_order),
           cmocka_unit_test(stride_zero_gives_every_call_the_same_pointer),
           cmocka_unit_test(map_over_nothing_gives_zero), cmocka_unit_test(each_call_is_a_task_of_its_own),
           cmocka_unit_test(map_waits_for_all_and_returns_the_first_error_in_time),
           cmocka_unit_test(a_failing_element_does_not_end_the_wait_for_the_others),
           cmocka_unit_test(a_cancelled_map_cancels_every_element_and_waits_for_all),
-          cmocka_unit_test(a_timeout_around_a_map_cancels_the_elements), cmocka_unit_test(maps_nest))
+          cmocka_unit_test(a_timeout_around_a_map_cancels_the_elements), cmocka_unit_test(maps_nest),
+          cmocka_unit_test(an_element_that_computes_holds_none_of_the_others),
+          cmocka_unit_test(the_end_of_the_runtime_ends_maps_in_every_state))
