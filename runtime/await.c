@@ -107,8 +107,7 @@ intptr_t sinew_await(sinew_task *t)
         p.frame.poll = forward;
         p.task = t;
         p.forwarded = 0;
-        intptr_t result = sn_task_call(w, f, t, &p.frame);
-        sn_task_settle_in_place(t, result);
+        intptr_t result = sn_task_end_in_place(t, sn_task_call(w, f, t, &p.frame));
         return SN_UNLIKELY(p.forwarded && result == -ECANCELED) ? p.forwarded : result;
     }
     return await_parked(f, t);

@@ -10,15 +10,18 @@ void sn_cancel_nudge(sinew_task *t)
         sn_unpark(f);
 }
 
-void sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
+bool sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
 {
     uint32_t old = sn_load(&t->cancel, relaxed), new;
     do {
+        if (old & SN_CANCEL_ENDED)
+            return false;
         new = old | bits;
         if (count && (old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
             new ++;
     } while (!sn_cas(&t->cancel, &old, new, acq_rel)); /* c1 */
     sn_cancel_nudge(t);
+    return true;
 }
 
 uint32_t sn_cancel_take_bits(sinew_task *t)
@@ -89,8 +92,7 @@ bool sinew_cancel(sinew_task *t)
     sn_task_check_handle("sinew_cancel", t, false);
     if (sn_task_done(t))
         return false;
-    sn_cancel_request(t, SN_CANCEL_PENDING, true);
-    return true;
+    return sn_cancel_request(t, SN_CANCEL_PENDING, true);
 }
 
 int sinew_cancelling(void)

@@ -3,7 +3,8 @@
  * Cancelling and timeouts as a task sees them.
  *
  * The word `cancel` of a task:
- *   bits 0..11   requests not yet taken back (sinew_cancelling)
+ *   bits 0..10   requests not yet taken back (sinew_cancelling)
+ *   bit  11      the task has ended: too late for a request, whose bits would change nothing
  *   bit  12      a cancel is to be delivered at the next checkpoint
  *   bit  13      the same, by a group whose child failed (not counted)
  *   bit  14      cancelled by the shutdown already
@@ -21,13 +22,17 @@
  *   c3 f: unpark; none: nothing              k3 later checkpoints look at f->wakes
  *
  *   impossible: c2 sees no fiber and k2 sees no bits: both are seq_cst fences between a store and a load.
+ *
+ * A request that was accepted is delivered, or makes a good result -ECANCELED: who finishes a task sets ENDED and
+ * learns of all requests before it in one read-modify-write of the word (sn_cancel_end).
  */
 #ifndef SN_CANCEL_H
 #define SN_CANCEL_H
 
 #include "runtime/task.h"
 
-#define SN_CANCEL_COUNT     0x0fffu
+#define SN_CANCEL_COUNT     0x07ffu
+#define SN_CANCEL_ENDED     0x0800u
 #define SN_CANCEL_PENDING   0x1000u
 #define SN_CANCEL_GROUP     0x2000u
 #define SN_CANCEL_SHUTDOWN  0x4000u
@@ -37,8 +42,19 @@
 #define SN_CANCEL_DELIVERED 0x1000000u /* one */
 #define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_EXPIREDS)
 
-/* Requests a cancel; `bits` is SN_CANCEL_PENDING (with or without counting), _GROUP or _DEADLOCK. */
-void sn_cancel_request(sinew_task *t, uint32_t bits, bool count);
+/* Requests a cancel; `bits` is SN_CANCEL_PENDING (with or without counting), _GROUP or _DEADLOCK. False: the task has
+ * ended. */
+bool sn_cancel_request(sinew_task *t, uint32_t bits, bool count);
+
+/* The end of a task: from here on requests come too late. Returns its result: a cancel that was never delivered makes a
+ * good one -ECANCELED, an error wins over it. */
+SN_INLINE intptr_t sn_cancel_end(sinew_task *t, intptr_t result)
+{
+    /* With the execution's reference as the only one, and no group, nobody can make requests. */
+    bool alone = !(t->flags & SN_TASK_GROUP) && sn_load(&t->references, acquire) == 1;
+    uint32_t word = alone ? sn_load(&t->cancel, relaxed) : sn_or(&t->cancel, SN_CANCEL_ENDED, acq_rel);
+    return SN_UNLIKELY(word & SN_CANCEL_PENDING) && result >= 0 ? -ECANCELED : result;
+}
 
 /* Passes on to another task what one was asked: `code` is from sn_cancel_take. The deadlock report stays what it is: an
  * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. */

@@ -81,8 +81,7 @@ static void run_children(void *arg)
             sn_task_finish(t, result);
             return;
         }
-        sn_task_settle_in_place(t, result);
-        record(g, i, result);
+        record(g, i, sn_task_end_in_place(t, result));
         w = sn_worker_self();
         if (over(g) || g->next == g->n)
             return;

@@ -176,7 +176,7 @@ static void drop_token(stretch *s)
     if (sn_task_take(w, t)) {
         t->flags &= (uint8_t)~SN_TASK_HELPER;
         sn_sub(&s->job->helpers, 1, relaxed); /* not the last use of the job: the caller or a helper calls this */
-        sn_task_settle_in_place(t, 0);
+        sn_task_end_in_place(t, 0);
     } else {
         sn_task_unref(t);
     }
@@ -335,16 +335,16 @@ static void run_stretch(stretch *s, sn_fiber *f)
         }
         s->task = t;
         sn_task_begin(f, t);
-        intptr_t result = sn_task_settle(t, sn_task_body(f, t));
+        intptr_t result = sn_task_body(f, t);
         sn_tsan_acquire(t);
-        record(j, i, result);
         w = sn_worker_self();
         if (SN_LIKELY(!SN_DEBUG && sn_task_unshared(w, t))) {
-            sn_bump(&w->counters.in_place[t->flags / SN_TASK_WAVE], 1);
+            sn_task_count_unshared(w);
         } else {
-            sn_task_settle_in_place(t, result);
+            result = sn_task_end_in_place(t, result);
             t = NULL;
         }
+        record(j, i, result);
     }
     if (t)
         sn_task_free(sn_worker_self(), t);

@@ -89,10 +89,24 @@ SN_INLINE uint64_t sn_runq_length(sn_runq *q)
     return tail > head ? tail - head : 0;
 }
 
+/* Owner only; may be wrong about what thieves have just taken. */
+SN_INLINE bool sn_runq_full(sn_runq *q)
+{
+    return sn_load(&q->tail, relaxed) - sn_load(&q->head, relaxed) > q->mask;
+}
+
 /* Owner only. Is there, or can there be made, room for one more? */
 SN_INLINE bool sn_runq_reserve(sn_runq *q)
 {
-    return SN_LIKELY(sn_load(&q->tail, relaxed) - sn_load(&q->head, relaxed) <= q->mask) || sn_runq_grow(q);
+    return SN_LIKELY(!sn_runq_full(q)) || sn_runq_grow(q);
+}
+
+/* Owner only, and not when full. */
+SN_INLINE void sn_runq_put(sn_runq *q, sn_entry e)
+{
+    uint64_t tail = sn_load(&q->tail, relaxed);
+    sn_store(&q->slots[tail & q->mask], e, relaxed);
+    sn_store(&q->tail, tail + 1, release); /* t */
 }
 
 /* Owner only. The entry's position, which `take` wants back, is the tail before. False: no memory for a bigger ring. */
@@ -100,9 +114,7 @@ SN_INLINE bool sn_runq_push(sn_runq *q, sn_entry e)
 {
     if (SN_UNLIKELY(!sn_runq_reserve(q)))
         return false;
-    uint64_t tail = sn_load(&q->tail, relaxed);
-    sn_store(&q->slots[tail & q->mask], e, relaxed);
-    sn_store(&q->tail, tail + 1, release); /* t */
+    sn_runq_put(q, e);
     return true;
 }
 

@@ -131,6 +131,7 @@ static int init_worker(sn_runtime *rt, uint32_t index, uint64_t seed)
     w->runtime = rt;
     w->index = index;
     w->number = sn_add(&worker_numbers, 1, relaxed) + 1;
+    w->place = (uint64_t)SN_TASK_NEW << SN_TASK_STATE_SHIFT | (uint64_t)index << 32;
     w->budget = SN_BUDGET;
     w->random.state = seed + index * UINT64_C(0xd1342543de82ef95);
     w->sched.pinned = -1;

@@ -43,16 +43,34 @@ void sn_task_push(sn_worker *w, sinew_task *t)
     sn_notify(w);
 }
 
+static SN_NOINLINE sinew_task *spawn_slow(sn_worker *w, sinew_fn fn, void *arg)
+{
+    sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, fn, arg) : NULL;
+    if (t)
+        sn_task_push(w, t);
+    return t;
+}
+
+static SN_NOINLINE sinew_task *spawned_with_sleepers(sn_worker *w, sinew_task *t)
+{
+    sn_wake_one(w->runtime);
+    return t;
+}
+
+/* Every path out of this function is a return or a call in its place, so that the usual one saves no registers. */
 sinew_task *sinew_spawn(sinew_fn fn, void *arg)
 {
     sn_worker *w = sn_worker_self();
-    if (SN_UNLIKELY(!w || !w->fiber->task || !fn || !sn_runq_reserve(&w->runq)))
+    if (SN_UNLIKELY(!w || !w->fiber->task || !fn))
         return NULL;
-    sinew_task *t = sn_task_make(w, fn, arg);
-    if (SN_UNLIKELY(!t))
-        return NULL;
-    sn_runq_push(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */
-    sn_notify(w);
+    sinew_task *t = w->free_tasks;
+    if (SN_UNLIKELY(!t || sn_runq_full(&w->runq)))
+        return spawn_slow(w, fn, arg);
+    w->free_tasks = t->next;
+    sn_task_init(w, t, fn, arg);
+    sn_runq_put(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */
+    if (SN_UNLIKELY(sn_wants_notice(w)))
+        return spawned_with_sleepers(w, t);
     return t;
 }
 
@@ -158,10 +176,13 @@ void sn_task_run(sn_fiber *f, sinew_task *t)
     sn_task_finish(t, sn_task_call_alone(w, f, t));
 }
 
+/* The list; or DONE, which is final and never locked, so that who reads the word sees it from then on. */
 static uintptr_t lock_waiters(sinew_task *t)
 {
     for (;;) {
-        uintptr_t v = sn_load(&t->waiters, relaxed);
+        uintptr_t v = sn_load(&t->waiters, acquire); /* W2 */
+        if (v == SN_WAITERS_DONE)
+            return v;
         if (!(v & SN_WAITERS_LOCK) && sn_cas(&t->waiters, &v, v | SN_WAITERS_LOCK, acquire)) /* W3 */
             return v;
         sn_pause();
@@ -176,30 +197,27 @@ static void unlock_waiters(sinew_task *t, uintptr_t v)
 bool sn_task_add_waiter(sinew_task *t, sn_waiter *w)
 {
     uintptr_t v = lock_waiters(t);
-    bool waits = v != SN_WAITERS_DONE;
-    if (waits) {
-        w->next = (sn_waiter *)v;
-        v = (uintptr_t)w;
-    }
-    unlock_waiters(t, v);
-    return waits;
+    if (v == SN_WAITERS_DONE)
+        return false;
+    w->next = (sn_waiter *)v;
+    unlock_waiters(t, (uintptr_t)w);
+    return true;
 }
 
 bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
 {
     uintptr_t v = lock_waiters(t);
+    if (v == SN_WAITERS_DONE)
+        return false;
     bool found = false;
-    if (v != SN_WAITERS_DONE) {
-        sn_waiter *list = (sn_waiter *)v;
-        for (sn_waiter **at = &list; *at; at = &(*at)->next)
-            if (*at == w) {
-                *at = w->next;
-                found = true;
-                break;
-            }
-        v = (uintptr_t)list;
-    }
-    unlock_waiters(t, v);
+    sn_waiter *list = (sn_waiter *)v;
+    for (sn_waiter **at = &list; *at; at = &(*at)->next)
+        if (*at == w) {
+            *at = w->next;
+            found = true;
+            break;
+        }
+    unlock_waiters(t, (uintptr_t)list);
     return found;
 }
 
@@ -220,12 +238,13 @@ static void fire_waiters(sinew_task *t, intptr_t result)
     unlock_waiters(t, SN_WAITERS_DONE); /* W1 */
 }
 
-void sn_task_finish(sinew_task *t, intptr_t result)
+intptr_t sn_task_finish(sinew_task *t, intptr_t result)
 {
     sn_worker *w = sn_worker_self();
     sn_runtime *rt = w->runtime;
     struct sn_group *group = t->flags & SN_TASK_GROUP ? t->ext->group : NULL;
     bool is_main = t == rt->main_task;
+    result = sn_cancel_end(t, result);
     /* Counted before it is published, so that who has awaited a task finds it counted. */
     sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
     sn_tsan_release(t);
@@ -243,6 +262,15 @@ void sn_task_finish(sinew_task *t, intptr_t result)
         sn_shutdown_begin(rt, result);
     else if (SN_UNLIKELY(sn_load(&rt->stopping, relaxed)))
         sn_shutdown_step(rt);
+    return result;
+}
+
+intptr_t sn_task_end_shared(sinew_task *t, intptr_t result)
+{
+    sn_bump(&sn_worker_self()->counters.in_place_slow, 1);
+    result = sn_task_finish(t, result);
+    sn_task_unref(t);
+    return result;
 }
 
 void sn_task_unref(sinew_task *t)

@@ -67,7 +67,7 @@ struct sinew_task {
             _Atomic uint32_t references;
             _Atomic uint32_t cancel;
         };
-        uint64_t references_and_cancel; /* both at once, while nobody else has the task */
+        _Atomic uint64_t references_and_cancel; /* both at once, where nobody else may change them */
     };
     union {
         sinew_fn fn;     /* until it starts */
@@ -119,8 +119,9 @@ bool sn_task_fits(const sn_fiber *f, const sinew_task *t);
 /* Starts the task on the running fiber and finishes it. */
 void sn_task_run(sn_fiber *f, sinew_task *t);
 
-/* Ends a task: publishes the result, fires the waiters, drops the execution's reference. */
-void sn_task_finish(sinew_task *t, intptr_t result);
+/* Ends a task: settles the result with cancels that came too late to be delivered, publishes it, fires the waiters,
+ * drops the execution's reference. Returns the result. */
+intptr_t sn_task_finish(sinew_task *t, intptr_t result);
 
 /* Room for an in-place run on this fiber's stack? */
 SN_INLINE bool sn_task_has_room(const sn_worker *w, const sn_fiber *f)

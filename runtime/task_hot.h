@@ -31,13 +31,17 @@ SN_INLINE void sn_task_free(sn_worker *w, sinew_task *t)
 SN_INLINE void sn_task_init(sn_worker *w, sinew_task *t, sinew_fn fn, void *arg)
 {
     /* Plain: others see the descriptor through a queue, or through a handle that their caller passed on. */
-    t->references_and_cancel = 2;
+    sn_store(&t->references_and_cancel, 2, relaxed);
     t->fn = fn;
     t->arg = arg;
-    uint64_t flags = sn_wave_flag(w);
-    t->place = (uint64_t)SN_TASK_NEW << SN_TASK_STATE_SHIFT | flags << SN_TASK_FLAGS_SHIFT | (uint64_t)w->index << 32 |
-               (uint32_t)sn_load(&w->runq.tail, relaxed);
-    sn_bump(&w->counters.spawned[flags / SN_TASK_WAVE], 1);
+    uint64_t place = w->place | (uint32_t)sn_load(&w->runq.tail, relaxed);
+    if (SN_LIKELY(!sn_wave_flag(w))) {
+        sn_bump(&w->counters.spawned[0], 1);
+    } else {
+        place |= (uint64_t)SN_TASK_WAVE << SN_TASK_FLAGS_SHIFT;
+        sn_bump(&w->counters.spawned[1], 1);
+    }
+    t->place = place;
     sn_tsan_release(t);
 }
 
@@ -80,14 +84,6 @@ SN_INLINE bool sn_task_stillborn(const sn_worker *w, sinew_task *t)
                        (t->flags & SN_TASK_WAVE) != sn_wave_flag(w));
 }
 
-/* A cancel that was never delivered makes a good result a cancelled one; an error wins over it. */
-SN_INLINE intptr_t sn_task_settle(sinew_task *t, intptr_t result)
-{
-    if (SN_UNLIKELY(sn_load(&t->cancel, relaxed) & SN_CANCEL_PENDING) && result >= 0)
-        return -ECANCELED;
-    return result;
-}
-
 #if SN_TSAN
 intptr_t sn_task_body(sn_fiber *f, sinew_task *t); /* in a context of its own: see sanitizer.h */
 #else
@@ -110,7 +106,7 @@ SN_INLINE intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
 SN_INLINE intptr_t sn_task_call_alone(const sn_worker *w, sn_fiber *f, sinew_task *t)
 {
     sn_task_begin(f, t);
-    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
+    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_body(f, t);
     f->task = NULL;
     return result;
 }
@@ -136,32 +132,37 @@ SN_INLINE intptr_t sn_task_call(const sn_worker *w, sn_fiber *f, sinew_task *t, 
 {
     sn_frame_push(w, f, frame);
     sn_task_begin(f, t);
-    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_settle(t, sn_task_body(f, t));
+    intptr_t result = sn_task_stillborn(w, t) ? -ECANCELED : sn_task_body(f, t);
     sn_frame_pop(f, frame);
     sn_tsan_acquire(t);
     return result;
 }
 
-/* May the descriptor of a task that has just run within the call of somebody who holds a reference be used again at
- * once? */
+/*
+ * A task has just run within the call of somebody who holds a reference. Did nobody else get one, nor ask it anything?
+ * Then it needs no end that others could see.
+ */
 SN_INLINE bool sn_task_unshared(sn_worker *w, sinew_task *t)
 {
-    return SN_LIKELY(sn_load(&t->references, acquire) == 2 && !t->ext &&
-                     !(sn_load(&w->mode, relaxed) & SN_MODE_STOPPING));
+    return SN_LIKELY(sn_load(&t->references_and_cancel, acquire) == 2 && !t->ext && sn_load(&w->mode, relaxed) == 0);
 }
 
-/* Finishes such a task and uses that reference up. */
-SN_INLINE void sn_task_settle_in_place(sinew_task *t, intptr_t result)
+SN_INLINE void sn_task_count_unshared(sn_worker *w)
+{
+    sn_bump(&w->counters.in_place[0], 1); /* mode is 0, so this is the wave it was spawned in */
+}
+
+intptr_t sn_task_end_shared(sinew_task *t, intptr_t result);
+
+/* Ends such a task and uses that reference up. Returns the result. */
+SN_INLINE intptr_t sn_task_end_in_place(sinew_task *t, intptr_t result)
 {
     sn_worker *w = sn_worker_self();
-    if (sn_task_unshared(w, t)) {
-        sn_bump(&w->counters.in_place[t->flags / SN_TASK_WAVE], 1);
-        sn_task_free(w, t);
-        return;
-    }
-    sn_bump(&w->counters.in_place_slow, 1);
-    sn_task_finish(t, result);
-    sn_task_unref(t);
+    if (SN_UNLIKELY(!sn_task_unshared(w, t)))
+        return sn_task_end_shared(t, result);
+    sn_task_count_unshared(w);
+    sn_task_free(w, t);
+    return result;
 }
 
 #endif

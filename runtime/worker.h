@@ -56,6 +56,7 @@ struct sn_worker {
     int32_t budget;
     uint32_t index;
     uint32_t number;      /* from 1, never given twice in a process: see lock.h */
+    uint64_t place;       /* what is fixed of a new task's */
     _Atomic uint8_t mode; /* SN_MODE_*; written by the shutdown */
     int *errno_location;
     sinew_task *free_tasks;
@@ -132,11 +133,16 @@ SN_INLINE sn_worker *sn_worker_of_task(void)
     return w && w->fiber->task ? w : NULL;
 }
 
-SN_INLINE void sn_notify(sn_worker *w)
+/* After a push: must somebody perhaps be woken? sn_wake_one looks more closely. */
+SN_INLINE bool sn_wants_notice(sn_worker *w)
 {
     sn_fence_hot();
-    if (SN_UNLIKELY(
-            sn_idle_wants_wake(sn_load(&w->runtime->idle.word, relaxed)))) /* p2; a stale value is covered by s2 */
+    return sn_load(&w->runtime->idle.word, relaxed) != 0; /* p2; a stale value is covered by s2 */
+}
+
+SN_INLINE void sn_notify(sn_worker *w)
+{
+    if (SN_UNLIKELY(sn_wants_notice(w)))
         sn_wake_one(w->runtime);
 }
 

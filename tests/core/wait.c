@@ -262,6 +262,44 @@ IN_RUNTIME(several_waits_may_watch_the_same_tasks)
     return 0;
 }
 
+struct look {
+    sinew_task *task;
+    int rounds, missed;
+};
+
+static intptr_t wait_often(void *arg)
+{
+    struct look *l = arg;
+    for (int i = 0; i < l->rounds; i++)
+        sinew_wait(&l->task, 1, SINEW_ALL_COMPLETED, SINEW_FOREVER, NULL);
+    return 0;
+}
+
+static intptr_t look_often(void *arg)
+{
+    struct look *l = arg;
+    for (int i = 0; i < l->rounds * 10; i++)
+        l->missed += !sinew_done(l->task);
+    return 0;
+}
+
+IN_RUNTIME(what_is_done_stays_done_while_others_wait_for_it)
+{
+    sinew_task *ended = sinew_spawn(wait_in_task, &(struct waiting){.tasks = NULL});
+    sinew_await(sinew_ref(ended));
+    struct look looks[4];
+    sinew_task *tasks[4];
+    for (int i = 0; i < 4; i++) {
+        looks[i] = (struct look){ended, (int)scaled(50000, 1000), 0};
+        tasks[i] = sinew_spawn(i % 2 ? wait_often : look_often, &looks[i]);
+    }
+    CHECK_EQ(sinew_gather(tasks, 4, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(looks[i].missed, 0);
+    sinew_detach(ended);
+    return 0;
+}
+
 IN_RUNTIME(tasks_are_taken_one_by_one_as_they_end)
 {
     enum { TASKS = 50 };
@@ -311,5 +349,6 @@ TEST_MAIN(cmocka_unit_test(all_completed_returns_when_all_have_ended),
           cmocka_unit_test(cancelling_a_wait_leaves_the_tasks_alone),
           cmocka_unit_test(a_timeout_scope_around_a_wait_gives_etimedout_and_leaves_the_tasks_alone),
           cmocka_unit_test(several_waits_may_watch_the_same_tasks),
+          cmocka_unit_test(what_is_done_stays_done_while_others_wait_for_it),
           cmocka_unit_test(tasks_are_taken_one_by_one_as_they_end),
           cmocka_unit_test(waiting_often_on_a_long_lived_task_leaves_nothing_behind))
