@@ -9,6 +9,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
 #include <sinew/time.h>

@@ -18,7 +18,9 @@ typedef struct sn_transfer {
     void *data;
 } sn_transfer;
 
-/* Saves the caller's registers, goes to `to`, calls `arrive` on that stack and returns its value to who waits there. */
+/* Saves the caller's registers, goes to `to`, calls `arrive` on that stack and returns its value to who waits there. (A
+ * context that has never run does not get that value in a defined way, on x86-64 at least: its entry must not use it.)
+ */
 sn_transfer ontop_fcontext(sn_context to, void *data, sn_transfer (*arrive)(sn_transfer));
 sn_context make_fcontext(void *stack_top, __SIZE_TYPE__ bytes, void (*entry)(sn_transfer));
 

@@ -3,6 +3,7 @@
 #include "runtime/fair.h"
 
 #include "runtime/clock.h"
+#include "runtime/switch.h"
 #include "runtime/task.h"
 
 enum { TURNS_MAX = 64 };
@@ -13,7 +14,7 @@ static void end_slice(sn_worker *w, sn_fiber *f, sn_fiber *top)
     sn_fiber *giver = top->side_caller;
     top->side_caller = NULL;
     top->slice = false;
-    sn_switch(w, f, giver, SN_AFTER_ENQUEUE);
+    sn_switch(w, f, giver, sn_after_enqueue);
 }
 
 static void give_turns(sn_worker *w, sn_fiber *f)
@@ -43,7 +44,7 @@ static void give_turns(sn_worker *w, sn_fiber *f)
         top->side_caller = f;
         top->slice = true;
         w->fair_at = sn_clock_now();
-        w = sn_switch(w, f, to, SN_AFTER_NOTHING);
+        w = sn_switch(w, f, to, sn_after_nothing);
     }
     w->budget = SN_BUDGET;
     w->fair_at = sn_clock_now();

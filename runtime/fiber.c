@@ -2,85 +2,95 @@
 /* Fibers: switching, parking, pooling, the main loop. States and orderings stand in fiber.h. */
 #include "runtime/fiber.h"
 
+#include "runtime/switch.h"
 #include "runtime/task.h"
-#include "runtime/worker.h"
-
-/* What the worker that runs now owes the fiber it came from. */
-SN_INLINE void settle(sn_worker *w, sn_context from_context)
-{
-    sn_fiber *from = w->switch_from;
-    sn_after after = w->switch_after;
-    from->context = from_context;
-    if (after == SN_AFTER_ENQUEUE && SN_LIKELY(from->pinned < 0)) {
-        sn_push(w, from);
-    } else if (after == SN_AFTER_PARK) {
-        uint32_t seen = from->seen;
-        if (!sn_cas(&from->wakes, &seen, seen | SN_FIBER_PARKED, acq_rel)) /* P */
-            sn_ready(from);                                                /* a wake came first */
-    } else if (after == SN_AFTER_FREE) {
-        sn_fiber_put(w, from);
-    } else if (after == SN_AFTER_ENQUEUE) {
-        sn_ready(from);
-    }
-}
 
 #if SN_ASAN
-SN_INLINE void announce_leave(sn_fiber *from, sn_fiber *to, sn_after after)
+SN_NO_ASAN void sn_asan_leave(sn_fiber *from, sn_fiber *to, sn_after *after)
 {
     /* A worker's own stack has no runtime and no struct at its top. */
     size_t bytes = to->runtime ? (size_t)((char *)to - to->stack_low) : to->stack_bytes;
+    from->asan_fake_stack = NULL;
     /* A pooled fiber gives its fake stack back: nothing of it is used again. */
-    __sanitizer_start_switch_fiber(after == SN_AFTER_FREE ? NULL : &from->asan_fake_stack, to->stack_low, bytes);
+    __sanitizer_start_switch_fiber(after == sn_after_free ? NULL : &from->asan_fake_stack, to->stack_low, bytes);
 }
-SN_INLINE void announce_arrive(sn_fiber *self, bool fresh)
+
+SN_NO_ASAN sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_after *after)
 {
-    __sanitizer_finish_switch_fiber(fresh ? NULL : self->asan_fake_stack, NULL, NULL);
+    return sn_switch_inline(w, from, to, after);
 }
-#else
-#define announce_leave(from, to, after) ((void)0)
-#define announce_arrive(self, fresh)    ((void)0)
 #endif
 
-/* Before anything is published about the fiber that was left: two threads must never be in one context. A fiber between
- * tasks has no context of its own and uses the thread's. */
-SN_INLINE void tsan_enter(sn_worker *w, sn_fiber *self)
+/* On the stack of who arrives. The tools hear of it before anything is published about the fiber that was left: two
+ * threads must never be in one context. A fiber between tasks has no TSan context of its own and uses the thread's. */
+SN_INLINE sn_fiber *arrive(sn_transfer t)
 {
+    sn_worker *w = t.data;
+#if SN_ASAN
+    __sanitizer_finish_switch_fiber(w->fiber->asan_fake_stack, NULL, NULL);
+#endif
 #if SN_TSAN
-    __tsan_switch_to_fiber(self->tsan_context ? self->tsan_context : w->sched.tsan_context, 1);
-    if (self->tsan_context)
+    void *context = w->fiber->tsan_context;
+    __tsan_switch_to_fiber(context ? context : w->sched.tsan_context, 1);
+    if (context)
         sn_tsan_acquire(&w->sched);
-#else
-    (void)w;
-    (void)self;
 #endif
+    w->switch_from->context = t.from;
+    return w->switch_from;
 }
 
-static sn_transfer arrive(sn_transfer t)
+SN_NO_ASAN sn_transfer sn_after_nothing(sn_transfer t)
 {
+    arrive(t);
     return t;
 }
 
-SN_NO_ASAN sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_after after)
+static SN_NOINLINE sn_transfer ready(sn_transfer t)
 {
-    from->saved_errno = *w->errno_location;
-    w->switch_from = from;
-    w->switch_after = after;
-    w->fiber = to;
-    sn_bump(&w->counters.switches, 1);
-    announce_leave(from, to, after);
-    sn_transfer t = ontop_fcontext(to->context, w, arrive);
-    announce_arrive(from, after == SN_AFTER_FREE);
-    w = t.data;
-    tsan_enter(w, from);
-    settle(w, t.from);
-    *w->errno_location = from->saved_errno;
-    return w;
+    sn_worker *w = t.data;
+    sn_ready(w->switch_from);
+    return t;
 }
 
-sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
+SN_NO_ASAN sn_transfer sn_after_park(sn_transfer t)
 {
-    if (SN_LIKELY(e & SN_ENTRY_FIBER))
-        return (sn_fiber *)(e & ~SN_ENTRY_FIBER);
+    sn_fiber *from = arrive(t);
+    uint32_t seen = from->seen;
+    if (SN_UNLIKELY(!sn_cas(&from->wakes, &seen, seen | SN_FIBER_PARKED, acq_rel))) /* P */
+        return ready(t);                                                            /* a wake came first */
+    return t;
+}
+
+static SN_NOINLINE sn_transfer wake_one(sn_transfer t)
+{
+    sn_worker *w = t.data;
+    sn_wake_one(w->runtime);
+    return t;
+}
+
+SN_NO_ASAN sn_transfer sn_after_yield(sn_transfer t)
+{
+    sn_worker *w = t.data;
+    sn_runq_put(&w->runq, (sn_entry)arrive(t) | SN_ENTRY_FIBER);
+    if (SN_UNLIKELY(sn_wants_notice(w)))
+        return wake_one(t);
+    return t;
+}
+
+SN_NO_ASAN sn_transfer sn_after_enqueue(sn_transfer t)
+{
+    arrive(t);
+    return ready(t);
+}
+
+SN_NO_ASAN sn_transfer sn_after_free(sn_transfer t)
+{
+    sn_fiber_put(t.data, arrive(t));
+    return t;
+}
+
+sn_fiber *sn_fiber_of_task(sn_worker *w, sn_entry e)
+{
     sn_fiber *f = sn_task_fiber(w, (sinew_task *)e);
     return f ? f : &w->sched; /* the task has ended without a stack */
 }
@@ -93,27 +103,21 @@ static SN_COLD void offer_splits(sn_fiber *f)
     }
 }
 
-sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after)
+/* `f` has nested work to offer, or a side caller to return to. */
+SN_NOINLINE sn_worker *sn_suspend_special(sn_worker *w, sn_fiber *f, sn_after *after)
 {
-    if (SN_UNLIKELY(f->split && !f->split->offered))
+    if (f->split && !f->split->offered)
         offer_splits(f);
-    if (SN_UNLIKELY(f->side_caller != NULL)) {
-        sn_fiber *caller = f->side_caller;
+    sn_fiber *to = f->side_caller;
+    if (to) {
         f->side_caller = NULL;
         f->slice = false;
-        caller->escaped = true;
-        return sn_switch(w, f, caller, after);
+        to->escaped = true;
+    } else {
+        sn_entry e = sn_next(w);
+        to = e ? sn_fiber_of_entry(w, e) : &w->sched;
     }
-    sn_entry e = sn_next(w);
-    return sn_switch(w, f, SN_LIKELY(e != 0) ? sn_fiber_of_entry(w, e) : &w->sched, after);
-}
-
-sn_worker *sn_park(sn_worker *w, sn_fiber *f)
-{
-    if (sn_load(&f->wakes, relaxed) == f->seen) /* otherwise there is one to be seen */
-        w = sn_suspend(w, f, SN_AFTER_PARK);
-    sn_fiber_see(f);
-    return w;
+    return sn_switch(w, f, to, after);
 }
 
 void sn_unpark(sn_fiber *f)
@@ -122,18 +126,24 @@ void sn_unpark(sn_fiber *f)
     uint32_t old = sn_load(&f->wakes, relaxed);
     while (!sn_cas(&f->wakes, &old, (old & ~SN_FIBER_PARKED) + SN_FIBER_WAKE, acq_rel)) /* U */
         ;
-    if (old & SN_FIBER_PARKED)
+    if (!(old & SN_FIBER_PARKED))
+        return;
+    sn_worker *w = sn_worker_self();
+    if (SN_LIKELY(w && w->runtime == f->runtime && f->pinned < 0 && !w->looking && !sn_runq_full(&w->runq))) {
+        sn_runq_put(&w->runq, (sn_entry)f | SN_ENTRY_FIBER); /* what sn_ready does, in short */
+        sn_notify(w);
+    } else {
         sn_ready(f);
+    }
 }
 
-/* A fiber's whole life: tasks and side calls, one after the other, until nothing is left for it; then the pool. */
-SN_NO_ASAN static void fiber_main(sn_transfer t)
+/* A fiber's whole life: tasks and side calls, one after the other, until nothing is left for it; then the pool. The
+ * transfer is not looked at: the "after" function has settled it, and its return value need not get here. */
+SN_NO_ASAN static void fiber_main(sn_transfer unused)
 {
-    sn_worker *w = t.data;
+    (void)unused;
+    sn_worker *w = sn_worker_self();
     sn_fiber *f = w->fiber;
-    announce_arrive(f, true);
-    tsan_enter(w, f);
-    settle(w, t.from);
     for (;;) {
         if (f->entry) {
             f->entry(f->entry_arg);
@@ -157,7 +167,7 @@ SN_NO_ASAN static void fiber_main(sn_transfer t)
             if (e)
                 to = sn_fiber_of_entry(w, e);
         }
-        sn_switch(w, f, to, SN_AFTER_FREE);
+        sn_switch(w, f, to, sn_after_free);
     }
 }
 
@@ -219,6 +229,6 @@ sn_side sn_side_call(sn_fiber *caller, size_t stack_bytes, void (*entry)(void *a
     side->entry_arg = arg;
     side->side_caller = caller;
     caller->escaped = false;
-    sn_switch(w, caller, side, SN_AFTER_NOTHING);
+    sn_switch(w, caller, side, sn_after_nothing);
     return caller->escaped ? SN_SIDE_SUSPENDED : SN_SIDE_ENDED;
 }

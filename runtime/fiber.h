@@ -95,26 +95,6 @@ struct sn_fiber {
 #endif
 };
 
-typedef enum sn_after {
-    SN_AFTER_NOTHING,
-    SN_AFTER_PARK,    /* publish as parked */
-    SN_AFTER_ENQUEUE, /* to the tail of the run queue */
-    SN_AFTER_FREE,    /* to the pool */
-} sn_after;
-
-/*
- * Leaves `from` (the running fiber or the worker's scheduler) for `to`; `after` is done to `from` once its registers
- * are saved, by the code that runs next. Returns when somebody switches back, maybe in another thread: the worker that
- * runs now is returned.
- */
-sn_worker *sn_switch(sn_worker *w, sn_fiber *from, sn_fiber *to, sn_after after);
-
-/* Suspends the running fiber in favour of whatever is next. Returns the worker that runs it when it resumes. */
-sn_worker *sn_suspend(sn_worker *w, sn_fiber *f, sn_after after);
-
-/* Waits for a wake (or returns at once if one is recorded). May return spuriously. */
-sn_worker *sn_park(sn_worker *w, sn_fiber *f);
-
 /* Records a wake, and queues the fiber if it was parked. Any thread. `f` may be a finished task's: then nothing
  * happens. */
 void sn_unpark(sn_fiber *f);

@@ -12,6 +12,7 @@
  */
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
 _Static_assert(sizeof(struct sn_group) <= sizeof(sinew_group), "sinew_group is too small");

@@ -38,6 +38,7 @@
 #include "runtime/cancel.h"
 #include "runtime/fair.h"
 #include "runtime/lock.h"
+#include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
 #include <stdlib.h>

@@ -7,6 +7,7 @@
  */
 #include "runtime/cancel.h"
 #include "runtime/driver.h"
+#include "runtime/switch.h"
 #include "runtime/worker.h"
 
 void sn_op_complete(sn_op *op, int result)

@@ -121,15 +121,16 @@ SN_INLINE bool sn_runq_push(sn_runq *q, sn_entry e)
 /* Owner only. 0 when empty. */
 SN_INLINE sn_entry sn_runq_pop(sn_runq *q)
 {
-    if (sn_load(&q->head, relaxed) == sn_load(&q->tail, relaxed))
-        return 0;
     sn_runq_enter(q);
     sn_entry e = 0;
     uint64_t head = sn_load(&q->head, relaxed);
     uint64_t tail = sn_load(&q->tail, relaxed);
-    while (e == 0 && head != tail)
-        e = sn_load(&q->slots[head++ & q->mask], relaxed);
-    sn_store(&q->head, head, relaxed);
+    if (SN_LIKELY(head != tail)) {
+        do
+            e = sn_load(&q->slots[head++ & q->mask], relaxed);
+        while (SN_UNLIKELY(e == 0) && head != tail);
+        sn_store(&q->head, head, relaxed);
+    }
     sn_runq_leave(q);
     return e;
 }

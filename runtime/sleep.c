@@ -2,8 +2,8 @@
 /* Sleeping, yielding, timeout scopes. */
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/switch.h"
 #include "runtime/task.h"
-#include "runtime/worker.h"
 
 #include <sinew/time.h>
 
@@ -21,10 +21,9 @@ int sinew_yield(void)
         w->budget--;
         if (!e)
             return 0; /* nobody to yield to, and not yet time to look around */
-        sn_fiber *to = SN_LIKELY(e & SN_ENTRY_FIBER) ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_fiber_of_entry(w, e);
-        sn_switch(w, f, to, SN_AFTER_ENQUEUE);
+        sn_switch(w, f, sn_fiber_of_entry(w, e), sn_after_yield);
     } else {
-        sn_suspend(w, f, SN_AFTER_ENQUEUE);
+        sn_suspend(w, f, sn_after_enqueue);
     }
     return sn_interrupt(f);
 }

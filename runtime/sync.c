@@ -7,6 +7,7 @@
  */
 #include "runtime/cancel.h"
 #include "runtime/lock.h"
+#include "runtime/switch.h"
 #include "runtime/worker.h"
 
 #include <sinew/sync.h>
@@ -115,13 +116,14 @@ SN_INLINE void post(sem *s, bool biased)
     sn_tsan_release(s);
     waiter *oldest = s->first;
     if (oldest) {
-        leave_queue(s, oldest);
+        s->first = oldest->next;
+        *(s->first ? &s->first->previous : &s->last) = NULL;
         oldest->popped = true;
     } else {
         s->permits++;
     }
     sn_lock_give(&s->lock, biased); /* the semaphore may be gone once the permit is granted */
-    if (oldest) {
+    if (SN_LIKELY(oldest != NULL)) {
         sn_fiber *f = oldest->fiber;
         sn_store(&oldest->granted, 1, release); /* and so may the waiter */
         sn_unpark(f);

@@ -3,6 +3,7 @@
 #include "runtime/await.h"
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/switch.h"
 
 #include <sinew/time.h>
 #include <stdlib.h>

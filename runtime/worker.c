@@ -15,6 +15,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/switch.h"
 #include "runtime/task.h"
 
 _Thread_local sn_worker *sn_tls_worker __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -45,18 +46,13 @@ void sn_pinned_push(sn_worker *w, sn_message *m)
     w->pinned_last = m;
 }
 
-sn_entry sn_next(sn_worker *w)
+sn_entry sn_next_pinned(sn_worker *w)
 {
-    if (SN_UNLIKELY(--w->budget <= 0))
-        return 0;
-    if (SN_UNLIKELY(w->pinned_first != NULL)) { /* the two queues take turns */
-        w->pinned_turn = !w->pinned_turn;
-        if (w->pinned_turn)
-            return pop_pinned(w);
-        sn_entry e = sn_runq_pop(&w->runq);
-        return e ? e : pop_pinned(w);
-    }
-    return sn_runq_pop(&w->runq);
+    w->pinned_turn = !w->pinned_turn;
+    if (w->pinned_turn)
+        return pop_pinned(w);
+    sn_entry e = sn_runq_pop(&w->runq);
+    return e ? e : pop_pinned(w);
 }
 
 void sn_post(sn_worker *to, sn_message *m)
@@ -214,7 +210,7 @@ static void run(sn_worker *w, sn_entry e)
         sn_idle_found(w);
     sn_fiber *f = e & SN_ENTRY_FIBER ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_task_fiber(w, (sinew_task *)e);
     if (f)
-        sn_switch(w, &w->sched, f, SN_AFTER_NOTHING);
+        sn_switch(w, &w->sched, f, sn_after_nothing);
 }
 
 void sn_worker_loop(sn_worker *w)

@@ -51,8 +51,7 @@ struct sn_worker {
     /* owner */
     sn_fiber *fiber; /* what runs now: a fiber, or `sched` */
     sn_runtime *runtime;
-    sn_fiber *switch_from; /* who was left, and what is to be done to it: read by who arrives */
-    sn_after switch_after;
+    sn_fiber *switch_from; /* who was left: read by who arrives */
     int32_t budget;
     uint32_t index;
     uint32_t number;      /* from 1, never given twice in a process: see lock.h */
@@ -170,11 +169,23 @@ SN_INLINE void sn_push(sn_worker *w, sn_fiber *f)
 /* Queues a ready fiber from any thread, on its own worker if it is pinned. */
 void sn_ready(sn_fiber *f);
 
+/* With something in the pinned queue: the two queues take turns. */
+sn_entry sn_next_pinned(sn_worker *w);
+
 /* What to run next: from the pinned queue or the run queue; 0 when there is nothing or the budget is used up. */
-sn_entry sn_next(sn_worker *w);
+SN_INLINE sn_entry sn_next(sn_worker *w)
+{
+    if (SN_UNLIKELY(--w->budget <= 0))
+        return 0;
+    return SN_UNLIKELY(w->pinned_first != NULL) ? sn_next_pinned(w) : sn_runq_pop(&w->runq);
+}
 
 /* Where to switch for an entry that was taken out of a queue. */
-sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e);
+sn_fiber *sn_fiber_of_task(sn_worker *w, sn_entry e);
+SN_INLINE sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
+{
+    return SN_LIKELY(e & SN_ENTRY_FIBER) ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_fiber_of_task(w, e);
+}
 
 /* Messages, timers, the driver; renews the budget. */
 void sn_look_around(sn_worker *w);
