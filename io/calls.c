@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The system calls of sinew/io.h: each fills an operation and runs it. */
+/* The system calls of sinew/io.h: each runs one operation. */
 #include "runtime/driver.h"
 #include "runtime/worker.h"
 
@@ -16,14 +16,12 @@ static uint64_t cut(size_t length)
 
 ssize_t sinew_read(int fd, void *buf, size_t len)
 {
-    sn_op op = {.opcode = SN_OP_READ, .fd = fd, .buffer = buf, .length = cut(len), .offset = -1};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_READ, fd, buf, cut(len), -1, 0);
 }
 
 ssize_t sinew_write(int fd, const void *buf, size_t len)
 {
-    sn_op op = {.opcode = SN_OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buf, .length = cut(len), .offset = -1};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_WRITE, fd, buf, cut(len), -1, 0);
 }
 
 /* The ring ignores an offset where there is no position; the system calls refuse it. */
@@ -41,8 +39,7 @@ ssize_t sinew_pread(int fd, void *buf, size_t len, off_t offset)
     int r = check_position(fd, offset);
     if (r != 0)
         return r;
-    sn_op op = {.opcode = SN_OP_READ, .fd = fd, .buffer = buf, .length = cut(len), .offset = offset};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_READ, fd, buf, cut(len), offset, 0);
 }
 
 ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset)
@@ -50,37 +47,27 @@ ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset)
     int r = check_position(fd, offset);
     if (r != 0)
         return r;
-    sn_op op = {
-        .opcode = SN_OP_WRITE, .fd = fd, .buffer = (void *)(uintptr_t)buf, .length = cut(len), .offset = offset};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_WRITE, fd, buf, cut(len), offset, 0);
 }
 
 int sinew_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
-    sn_op op = {.opcode = SN_OP_OPENAT,
-                .fd = dirfd,
-                .buffer = (void *)(uintptr_t)path,
-                .flags = flags | O_CLOEXEC,
-                .length = mode};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_OPENAT, dirfd, path, mode, 0, flags | O_CLOEXEC);
 }
 
 int sinew_fsync(int fd)
 {
-    sn_op op = {.opcode = SN_OP_FSYNC, .fd = fd};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_FSYNC, fd, NULL, 0, 0, 0);
 }
 
 int sinew_close(int fd)
 {
-    sn_op op = {.opcode = SN_OP_CLOSE, .fd = fd};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_CLOSE, fd, NULL, 0, 0, 0);
 }
 
 int sinew_poll(int fd, short events)
 {
-    sn_op op = {.opcode = SN_OP_POLL, .fd = fd, .flags = (unsigned short)events};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_POLL, fd, NULL, 0, 0, (unsigned short)events);
 }
 
 /* socket, shutdown: never wait, so the plain call is the whole of it. */
@@ -101,27 +88,22 @@ int sinew_shutdown(int fd, int how)
 
 int sinew_connect(int fd, const struct sockaddr *address, socklen_t address_len)
 {
-    sn_op op = {.opcode = SN_OP_CONNECT, .fd = fd, .buffer = (void *)(uintptr_t)address, .length = address_len};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_CONNECT, fd, address, address_len, 0, 0);
 }
 
 int sinew_accept(int fd, struct sockaddr *address, socklen_t *address_len, int flags)
 {
-    sn_op op = {
-        .opcode = SN_OP_ACCEPT, .fd = fd, .buffer = address, .pointer2 = address_len, .flags = flags | SOCK_CLOEXEC};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_ACCEPT, fd, address, 0, (intptr_t)address_len, flags | SOCK_CLOEXEC);
 }
 
 ssize_t sinew_recv(int fd, void *buf, size_t len, int flags)
 {
-    sn_op op = {.opcode = SN_OP_RECV, .fd = fd, .buffer = buf, .length = cut(len), .flags = flags};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_RECV, fd, buf, cut(len), 0, flags);
 }
 
 ssize_t sinew_send(int fd, const void *buf, size_t len, int flags)
 {
-    sn_op op = {.opcode = SN_OP_SEND, .fd = fd, .buffer = (void *)(uintptr_t)buf, .length = cut(len), .flags = flags};
-    return sn_op_run(&op);
+    return sn_op_run(SN_OP_SEND, fd, buf, cut(len), 0, flags);
 }
 
 int sinew_send_all(int fd, const void *buf, size_t len)

@@ -29,11 +29,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48 };
+enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48, AHEAD = 4 };
 
 #define KEY_WAKE    UINT64_C(0)
 #define KEY_CANCEL  UINT64_C(1) /* in the lowest bit of an operation's address */
 #define KEY_ADDRESS (((UINT64_C(1) << GENERATION_SHIFT) - 1) & ~KEY_CANCEL)
+
+SN_INLINE sn_op *op_of(uint64_t key)
+{
+    return (sn_op *)(uintptr_t)(key & KEY_ADDRESS);
+}
 
 /* Between two attempts to cancel what the kernel did not find or could not stop. */
 #define CANCEL_PAUSE_NS SINEW_US(500)
@@ -138,15 +143,15 @@ static void uring_close(sn_driver *d)
 static void prepare(struct io_uring_sqe *sqe, sn_op *op)
 {
     unsigned length = op->length > INT32_MAX ? INT32_MAX : (unsigned)op->length;
-    switch (op->opcode) {
+    switch ((sn_opcode)op->opcode) {
     case SN_OP_NOP:
         io_uring_prep_nop(sqe);
         break;
     case SN_OP_READ:
-        io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)op->extra);
         break;
     case SN_OP_WRITE:
-        io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)op->extra);
         break;
     case SN_OP_RECV:
         io_uring_prep_recv(sqe, op->fd, op->buffer, op->length, op->flags);
@@ -155,7 +160,7 @@ static void prepare(struct io_uring_sqe *sqe, sn_op *op)
         io_uring_prep_send(sqe, op->fd, op->buffer, op->length, op->flags | MSG_NOSIGNAL);
         break;
     case SN_OP_ACCEPT:
-        io_uring_prep_accept(sqe, op->fd, op->buffer, op->pointer2, op->flags);
+        io_uring_prep_accept(sqe, op->fd, op->buffer, (socklen_t *)(intptr_t)op->extra, op->flags);
         break;
     case SN_OP_CONNECT:
         io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->length);
@@ -301,21 +306,34 @@ static unsigned cancel_seen(sn_driver *d, sn_op *op, int answer)
     return 0;
 }
 
+/* Operations and fibers lie on many stacks, in memory long unseen: what a later completion touches is asked for now. */
+SN_INLINE void prefetch(const struct io_uring_cq *cq, unsigned head, unsigned tail)
+{
+    if (tail - head > 2 * AHEAD)
+        __builtin_prefetch(op_of(cq->cqes[(head + 2 * AHEAD) & cq->ring_mask].user_data));
+    if (tail - head > AHEAD) {
+        uint64_t key = cq->cqes[(head + AHEAD) & cq->ring_mask].user_data;
+        if (key != KEY_WAKE && !(key & KEY_CANCEL)) /* an operation is there until its own completion is reaped */
+            __builtin_prefetch(op_of(key)->fiber);
+    }
+}
+
 static unsigned reap(sn_driver *d)
 {
-    unsigned seen = 0, completed = 0, head;
+    unsigned seen = 0, completed = 0, head, ready = io_uring_cq_ready(&d->ring);
     struct io_uring_cqe *cqe;
     io_uring_for_each_cqe(&d->ring, head, cqe)
     {
+        prefetch(&d->ring.cq, head, head + ready - seen);
         seen++;
         uint64_t key = cqe->user_data;
         if (SN_UNLIKELY(key == KEY_WAKE)) {
             d->wake_armed = false;
             sn_store(&d->wake_posted, 0, seq_cst); /* a wake from here on writes again */
         } else if (SN_UNLIKELY(key & KEY_CANCEL)) {
-            completed += cancel_seen(d, (sn_op *)(uintptr_t)(key & KEY_ADDRESS), cqe->res);
+            completed += cancel_seen(d, op_of(key), cqe->res);
         } else {
-            sn_op *op = (sn_op *)(uintptr_t)(key & KEY_ADDRESS);
+            sn_op *op = op_of(key);
             if (SN_UNLIKELY(op->cancel_queued))
                 unqueue_cancel(d, op);
             if (SN_UNLIKELY(op->cancel_in_flight)) {

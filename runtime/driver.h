@@ -21,11 +21,11 @@ typedef struct sn_driver sn_driver;
 
 typedef enum sn_opcode {
     SN_OP_NOP,
-    SN_OP_READ,  /* fd, buffer, length, offset (-1: the file position) */
+    SN_OP_READ,  /* fd, buffer, length, extra: the offset (-1: the file position) */
     SN_OP_WRITE, /* the same */
     SN_OP_RECV,  /* fd, buffer, length, flags */
     SN_OP_SEND,
-    SN_OP_ACCEPT,  /* fd, buffer: sockaddr *, pointer2: socklen_t *, flags */
+    SN_OP_ACCEPT,  /* fd, buffer: sockaddr *, extra: socklen_t *, flags */
     SN_OP_CONNECT, /* fd, buffer: sockaddr *, length */
     SN_OP_OPENAT,  /* fd, buffer: path, flags, length: mode */
     SN_OP_CLOSE,
@@ -33,26 +33,28 @@ typedef enum sn_opcode {
     SN_OP_POLL, /* fd, flags: events */
 } sn_opcode;
 
+/* The first line is all that an operation touches which is neither cancelled nor kept waiting by a full ring: with
+ * thousands of connections each line is a cache miss. */
 typedef struct sn_op {
-    sn_opcode opcode;
+    uint8_t opcode;
+    /* The driver's own notes. */
+    bool queued;        /* in its list of what did not fit */
+    bool cancel_queued; /* in its list of cancels */
+    bool cancel_in_flight, finished;
     int fd;
-    void *buffer;
-    void *pointer2;
-    uint64_t length;
-    int64_t offset;
     int flags;
     int result;
+    void *buffer;
+    uint64_t length;
+    int64_t extra;
+    uint64_t key; /* the driver's name for it: pointer and generation */
     sn_fiber *fiber;
     sn_worker *worker; /* whose driver holds it */
-    uint64_t key;      /* the driver's name for it: pointer and generation */
-    /* The driver's own notes. */
-    struct sn_op *next, *next_cancel; /* queues of what did not fit */
-    bool queued;                      /* in the first of them */
-    bool cancel_queued;               /* in the second */
-    bool cancel_in_flight, finished;
-    sn_message cancel_message;     /* to the worker whose driver holds it */
-    _Atomic uint32_t cancel_taken; /* that worker has consumed the message */
     _Atomic uint32_t done;
+    _Atomic uint32_t cancel_taken; /* that worker has consumed the message; set up when a cancel is asked for */
+
+    struct sn_op *next, *next_cancel;
+    sn_message cancel_message; /* to the worker whose driver holds it */
 } sn_op;
 
 typedef struct sn_driver_ops {
@@ -83,6 +85,6 @@ void sn_op_complete(sn_op *op, int result);
 
 /* Submits, waits for the completion and returns its result; passes a cancel or timeout of the task on to the driver.
  * Tasks only. */
-int sn_op_run(sn_op *op);
+int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags);
 
 #endif

@@ -5,6 +5,9 @@
 #include "runtime/switch.h"
 #include "runtime/task.h"
 
+_Static_assert(offsetof(sn_fiber, escaped) == SN_CACHE_LINE, "what each switch touches is one line");
+_Static_assert(SINEW_WORKERS_MAX <= INT16_MAX, "a worker's index fits where fibers keep it");
+
 #if SN_ASAN
 SN_NO_ASAN void sn_asan_leave(sn_fiber *from, sn_fiber *to, sn_after *after)
 {

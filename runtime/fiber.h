@@ -62,26 +62,27 @@ struct sn_split {
     bool offered;
 };
 
-/* Lies at the high end of its stack. */
+/* Lies at the high end of its stack, on lines of its own. The first line is what every switch and wake touches. */
 struct sn_fiber {
-    sn_context context; /* while it does not run */
-    sinew_task *task;   /* the innermost task; NULL between tasks */
-    sn_frame *frame;    /* the innermost in-place call; NULL when none */
-    sn_split *split;    /* the innermost; offered ones are all outside of those not offered */
+    sn_context context;    /* while it does not run */
+    sinew_task *task;      /* the innermost task; NULL between tasks */
+    sn_frame *frame;       /* the innermost in-place call; NULL when none */
+    sn_split *split;       /* the innermost; offered ones are all outside of those not offered */
+    sn_fiber *side_caller; /* continue there when this fiber suspends or ends */
+    sn_runtime *runtime;
     _Atomic uint32_t wakes;
     uint32_t seen;
     int saved_errno;
-    bool fresh;               /* a task was started here since the last park: see cancel.c */
+    int16_t pinned; /* worker index, or -1 */
+    bool fresh;     /* a task was started here since the last park: see cancel.c */
+    bool slice;     /* side_caller has only given way: see fair.h */
+
     bool escaped;             /* a side call returned because its fiber suspended */
-    int32_t pinned;           /* worker index, or -1 */
     sinew_task *start;        /* what to run next, set by who switches to a pooled fiber */
     void (*entry)(void *arg); /* instead of `start`: the body of a side call */
     void *entry_arg;
-    sn_fiber *side_caller; /* continue there when this fiber suspends or ends */
-    bool slice;            /* side_caller has only given way: see fair.h */
-    sn_fiber *next;        /* pool */
-    sn_message message;    /* to a worker, while it is ready there */
-    sn_runtime *runtime;
+    sn_fiber *next;     /* pool */
+    sn_message message; /* to a worker, while it is ready there */
     char *stack_low;    /* lowest usable byte */
     size_t stack_bytes; /* address space, guard included */
 #if SN_DEBUG

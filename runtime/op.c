@@ -26,40 +26,47 @@ static void ask_cancel(sn_worker *w, sn_op *op)
         w->runtime->driver->cancel(w->driver, op);
         sn_store(&op->cancel_taken, 1, relaxed);
     } else {
+        sn_store(&op->cancel_taken, 0, relaxed);
         op->cancel_message.kind = SN_MESSAGE_CANCEL_OP;
         op->cancel_message.subject = op;
         sn_post(op->worker, &op->cancel_message);
     }
 }
 
-int sn_op_run(sn_op *op)
+int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags)
 {
     sn_worker *w = sn_worker_of_task();
     if (!w)
         return -EPERM;
     sn_fiber *f = w->fiber;
-    bool close = op->opcode == SN_OP_CLOSE;
+    bool close = opcode == SN_OP_CLOSE;
     int code = close ? 0 : sn_interrupt(f);
     if (code)
         return code;
-    op->fiber = f;
-    op->worker = w;
-    sn_store(&op->done, 0, relaxed);
-    sn_store(&op->cancel_taken, 0, relaxed);
+    _Alignas(SN_CACHE_LINE) sn_op op; /* only what is used is set */
+    op.opcode = (uint8_t)opcode;
+    op.fd = fd;
+    op.flags = flags;
+    op.buffer = (void *)(uintptr_t)buffer;
+    op.length = length;
+    op.extra = extra;
+    op.fiber = f;
+    op.worker = w;
+    sn_store(&op.done, 0, relaxed);
     sn_bump(&w->counters.submitted, 1);
-    w->runtime->driver->submit(w->driver, op);
+    w->runtime->driver->submit(w->driver, &op);
     bool asked = false;
-    while (!sn_load(&op->done, acquire) || (asked && !sn_load(&op->cancel_taken, acquire))) {
+    while (!sn_load(&op.done, acquire) || (asked && !sn_load(&op.cancel_taken, acquire))) {
         w = sn_park(w, f);
-        if (!asked && !close && !sn_load(&op->done, acquire)) {
+        if (!asked && !close && !sn_load(&op.done, acquire)) {
             sn_interrupt_poll(f);
             if (sn_cancel_pending(f->task)) {
                 asked = true;
-                ask_cancel(w, op);
+                ask_cancel(w, &op);
             }
         }
     }
-    int result = op->result;
+    int result = op.result;
     if (asked && (result == -ECANCELED || result == -EINTR)) {
         code = sn_cancel_take(f->task);
         return code ? code : result;

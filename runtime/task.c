@@ -172,7 +172,7 @@ void sn_task_run(sn_fiber *f, sinew_task *t)
 {
     sn_worker *w = sn_worker_self();
     if (SN_UNLIKELY(t->flags & SN_TASK_PINNED))
-        f->pinned = (int32_t)w->index;
+        f->pinned = (int16_t)w->index;
     sn_task_finish(t, sn_task_call_alone(w, f, t));
 }
 
