@@ -43,9 +43,6 @@ SN_INLINE sn_op *op_of(uint64_t key)
 /* Between two attempts to cancel what the kernel did not find or could not stop. */
 #define CANCEL_PAUSE_NS SINEW_US(500)
 
-/* The kernel takes a time span; this one stands for "no deadline". */
-#define LONG_WAIT_NS SINEW_S(3600)
-
 struct sn_driver {
     struct io_uring ring;
     sn_worker *worker;
@@ -375,9 +372,7 @@ static bool uring_wait(sn_driver *d, sinew_time deadline)
         retry(d);
     if (!d->wake_armed)
         arm_wake(d);
-    sinew_time span = deadline == SINEW_FOREVER ? LONG_WAIT_NS : deadline - sn_clock_now();
-    if (span > LONG_WAIT_NS)
-        span = LONG_WAIT_NS;
+    sinew_time span = deadline == SINEW_FOREVER ? SINEW_FOREVER : deadline - sn_clock_now();
     if (SN_UNLIKELY(d->waiting_first || d->cancels_first) && span > CANCEL_PAUSE_NS)
         span = CANCEL_PAUSE_NS;
     if (span <= 0)
@@ -387,10 +382,14 @@ static bool uring_wait(sn_driver *d, sinew_time deadline)
     if (span > SINEW_MS(50))
         span = SINEW_MS(50);
 #endif
-    struct __kernel_timespec timeout = {.tv_sec = span / SINEW_S(1), .tv_nsec = span % SINEW_S(1)};
-    struct io_uring_cqe *cqe;
-    io_uring_submit_and_wait_timeout(&d->ring, &cqe, 1, &timeout,
-                                     NULL); /* -ETIME, -EINTR, -EBUSY: the caller looks around */
+    /* -ETIME, -EINTR, -EBUSY: the caller looks around. */
+    if (span == SINEW_FOREVER) {
+        io_uring_submit_and_wait(&d->ring, 1); /* a timeout would be a timer to set and to take back */
+    } else {
+        struct __kernel_timespec timeout = {.tv_sec = span / SINEW_S(1), .tv_nsec = span % SINEW_S(1)};
+        struct io_uring_cqe *cqe;
+        io_uring_submit_and_wait_timeout(&d->ring, &cqe, 1, &timeout, NULL);
+    }
 #if SN_TSAN
     usleep(0);
 #endif

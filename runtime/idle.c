@@ -174,7 +174,7 @@ void sn_idle_sleep(sn_worker *w)
     for (;;) {
         sinew_time deadline = sn_timers_earliest(&w->timers);
         uint64_t departures_now = sn_load(&rt->idle.departures, seq_cst);
-        if (first || sleeping(rt) != rt->workers_count || departures_now != departures) {
+        if (rt->workers_count > 1 && (first || sleeping(rt) != rt->workers_count || departures_now != departures)) {
             uint32_t nobody = 0;
             monitor = monitor || sn_cas(&rt->idle.monitor, &nobody, w->index + 1, seq_cst);
             if (monitor) {
