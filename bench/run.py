@@ -361,7 +361,7 @@ def wrk(machine, server, connections, path):
     return {
         "cpu_us": cpu / requests * 1e6,
         "rate": float(re.search(r"Requests/sec:\s*([\d.]+)", text).group(1)),
-        "p99_us": microseconds(re.search(r"99%\s+(\S+)", text).group(1)),
+        "p99_us": microseconds(re.search(r"^\s+99%\s+(\S+)", text, re.MULTILINE).group(1)),
         "errors": errors,
     }
 
