@@ -149,6 +149,16 @@ class Machine:
             raise Failure(f"{name}: {entry.get('error_message')}")
         return {"ns": entry["real_time"], "first_ns": entry["first_ns"]}
 
+    def plain_at_once(self, count):
+        """Nanoseconds a call of plain fib, shared among so many processes that run it at once, a CPU each."""
+        command = [self.program("core"), "--benchmark_filter=^plain/fib/", "--benchmark_format=json"]
+        running = [
+            subprocess.Popen(self.pinned(command, cpu), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            for cpu in range(count)
+        ]
+        entries = [json.loads(process.communicate(timeout=120)[0])["benchmarks"][0] for process in running]
+        return sum(entry["real_time"] for entry in entries) / count**2
+
     def million(self, mode, workers=1):
         command = [self.program("million"), mode]
         if mode in ("sleep", "flat"):
@@ -213,14 +223,17 @@ def core_case(key, title, sinew, counterpart, **target):
 
 
 def speedup_case(key, title, sinew, target, many):
-    title = f"{title}, {many} workers against 1"
-    row = Row(key, title, "ns", relation=">=" if many == 2 else "", target=target, inverse=True)
+    rows = [
+        Row(key, f"{title}, {many} workers against 1", "ns", ">=" if many == 2 else "", target, inverse=True),
+        Row(f"{key}.machine", f"  plain fib, {many} processes at once against 1: what the machine gives", "ns", inverse=True),
+    ]
 
     def run(machine, index):
         a, b = machine.pair(index, lambda: machine.core(sinew, machine.many), lambda: machine.core(sinew))
-        return {key: (a["ns"], b["ns"])}
+        both, alone = machine.plain_at_once(machine.many), machine.plain_at_once(1)
+        return {key: (a["ns"], b["ns"]), f"{key}.machine": (both, alone)}
 
-    return [row], run
+    return rows, run
 
 
 def flat_case():

@@ -50,7 +50,11 @@ void sn_wake_one(sn_runtime *rt);
 /* Wakes everybody: the runtime stops. */
 void sn_wake_all(sn_runtime *rt);
 
-/* Called by a worker that found nothing: sleeps in its driver until there may be something. */
+/* Called by a worker that found nothing: spins for a moment if that is likely to pay. Returns whether it should look
+ * again. */
+bool sn_idle_spin(sn_worker *w);
+
+/* Sleeps in its driver until there may be something. */
 void sn_idle_sleep(sn_worker *w);
 
 /* Are all workers on the list and all run queues empty? */

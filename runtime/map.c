@@ -3,12 +3,14 @@
  * map: n tasks without handles. Nothing is queued for an element: whoever works on the job takes the next index of its
  * own stretch and runs that element in place, as a task of its own with a descriptor from the pool.
  *
- * Others get a share lazily. A token (a helper task) lies in the run queue; a worker that comes to it takes half of the
- * longest stretch, and goes on like that until nothing is left. The outermost map of a fiber makes a token when it
- * begins. After that tokens are made when an element is about to begin and the worker's queue is empty or another
- * worker has nothing to do: for the outermost maps of the fiber that have something left, so that who comes gets much.
- * An inner map that nobody helps makes no read-modify-write. What this can miss: a worker that becomes idle while the
- * others are all inside long elements of inner maps without a token; it waits for the next element to begin.
+ * Others get a share lazily. The owner of a stretch gives the later half of it to the job's list and lays a token (a
+ * helper task) out in one of its worker's slots; an idle worker takes it with one compare-and-swap. What nobody has
+ * taken the owner takes back when it has done the rest. The outermost map of a fiber lays a token out when it begins;
+ * after that it is done when an element is about to begin and no token lies out, or another worker has nothing to do:
+ * for the outermost maps of the fiber that have something left, so that who comes gets much. An inner map that nobody
+ * helps makes no read-modify-write. A helper that is done takes half of the longest stretch, until nothing is left.
+ * What this can miss: a worker that becomes idle while the others are all inside long elements of inner maps without a
+ * token; it waits for the next element to begin.
  *
  * When an element suspends it takes its whole fiber with it, the loop included. The loop has registered a split
  * (fiber.h) for that moment: the rest of its stretch goes to the job's list and a new helper is queued, so all n
@@ -43,8 +45,6 @@
 
 #include <stdlib.h>
 
-enum { TOKENS_AT_ONCE = 4 };
-
 typedef struct range {
     size_t at, end;
 } range;
@@ -59,22 +59,25 @@ typedef struct stretch {
     job *job;
     sinew_task *task;                /* the element that runs */
     sinew_task *token;               /* made for this stretch; a reference */
+    _Atomic(sinew_task *) *slot;     /* where it was laid out */
     bool exposed;                    /* there are or were helpers: the last claim needs the lock */
     int asked;                       /* what the caller was asked meanwhile */
     struct stretch *next, *previous; /* under the lock */
 } stretch;
 
 struct job {
+    /* Read by all for each element, so on a line that is not written. */
     sinew_fn fn;
     char *args;
     size_t stride;
     intptr_t *results;
     sn_fiber *fiber; /* the caller's */
-    stretch own;     /* and its stretch */
+    _Atomic uint32_t cancelled;
+
+    stretch own __attribute__((aligned(SN_CACHE_LINE))); /* the caller's; written for each element */
+    sn_lock lock __attribute__((aligned(SN_CACHE_LINE)));
     _Atomic size_t helpers;
     _Atomic intptr_t first_error;
-    _Atomic uint32_t cancelled;
-    sn_lock lock;
     /* Under the lock: rests of stretches that nobody works on, elements that have suspended (a reference each), and
      * the stretches of helpers. */
     range *offered;
@@ -166,15 +169,23 @@ void sn_map_helper_ended(sinew_task *t)
         sn_unpark(caller);
 }
 
-/* If nobody has taken the stretch's token yet, takes it back. */
+/* Gives the range to the job's list; the lock is held. False: no memory. */
+static bool give(job *j, size_t at, size_t end)
+{
+    if (!reserve((void **)&j->offered, sizeof *j->offered, j->offered_count, &j->offered_capacity))
+        return false;
+    j->offered[j->offered_count++] = (range){at, end};
+    return true;
+}
+
+/* If nobody has taken the stretch's token yet, takes it back; its range stays in the list. */
 static void drop_token(stretch *s)
 {
-    sinew_task *t = s->token;
-    sn_worker *w = sn_worker_self();
+    sinew_task *t = s->token, *expected = t;
     if (!t)
         return;
     s->token = NULL;
-    if (sn_task_take(w, t)) {
+    if (sn_cas(s->slot, &expected, NULL, acq_rel)) {
         t->flags &= (uint8_t)~SN_TASK_HELPER;
         sn_sub(&s->job->helpers, 1, relaxed); /* not the last use of the job: the caller or a helper calls this */
         sn_task_end_in_place(t, 0);
@@ -185,28 +196,43 @@ static void drop_token(stretch *s)
 
 static void make_token(sn_worker *w, stretch *s)
 {
-    s->exposed = true;
+    job *j = s->job;
+    unsigned k = 0;
+    while (k < SN_TOKENS && sn_load(&w->tokens[k], relaxed))
+        k++;
+    if (k == SN_TOKENS)
+        return;
     drop_token(s);
-    s->token = new_helper(s->job);
-    if (s->token)
-        sn_task_push(w, s->token);
+    s->exposed = true;
+    lock(j);
+    size_t end = sn_load(&s->end, relaxed), low = end - (left(s) + 1) / 2;
+    sinew_task *t = low < end ? new_helper(j) : NULL;
+    if (t && give(j, low, end)) /* by the owner, between two claims: no fence is needed */
+        sn_store(&s->end, low, relaxed);
+    unlock(j);
+    if (t) {
+        s->token = t;
+        s->slot = &w->tokens[k];
+        sn_store(s->slot, t, release);
+        sn_notify(w);
+    }
 }
 
 /*
- * An element is about to begin, and no token lies in the queue or somebody has nothing to do: makes tokens for the
- * outermost stretches that have something left, outermost first. `all`: also for those that had one, which is gone.
+ * An element is about to begin, and no token lies out or somebody has nothing to do: makes tokens for the outermost
+ * stretches that have something left, outermost first. `all`: also for those that had one, which is gone.
  */
 static SN_NOINLINE void invite(sn_worker *w, sn_fiber *f, bool all)
 {
-    stretch *wide[TOKENS_AT_ONCE];
+    stretch *wide[SN_TOKENS];
     size_t n = 0;
     for (sn_split *split = f->split; split; split = split->outer) {
         stretch *s = SN_CONTAINER(split, stretch, split);
         if (left(s) != 0 && (all || !s->token))
-            wide[n++ % TOKENS_AT_ONCE] = s;
+            wide[n++ % SN_TOKENS] = s;
     }
-    for (size_t i = 0; i < TOKENS_AT_ONCE && i < n; i++)
-        make_token(w, wide[(n - 1 - i) % TOKENS_AT_ONCE]);
+    for (size_t i = 0; i < SN_TOKENS && i < n; i++)
+        make_token(w, wide[(n - 1 - i) % SN_TOKENS]);
 }
 
 static void offer(sn_split *split)
@@ -221,11 +247,8 @@ static void offer(sn_split *split)
         j->suspended[j->suspended_count++] = sinew_ref(s->task);
     bool cancel = sn_load(&j->cancelled, relaxed);
     /* Without memory, or a helper, the rest has to wait for this element. */
-    if (left(s) != 0 && reserve((void **)&j->offered, sizeof *j->offered, j->offered_count, &j->offered_capacity) &&
-        (helper = new_helper(j))) {
-        j->offered[j->offered_count++] = (range){sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)};
+    if (left(s) != 0 && (helper = new_helper(j)) && give(j, sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)))
         sn_store(&s->end, sn_load(&s->at, relaxed), relaxed);
-    }
     unlock(j);
     if (helper) {
         sn_task_push(sn_worker_self(), helper);
@@ -320,9 +343,9 @@ static void run_stretch(stretch *s, sn_fiber *f)
             sn_frame_push(w, f, &s->frame);
         }
         if (!alone) {
-            bool empty = sn_runq_length(&w->runq) == 0;
-            if (SN_UNLIKELY(empty || (!s->token && sn_load(&w->runtime->idle.word, relaxed) != 0)))
-                invite(w, f, empty);
+            bool none = !sn_load(&w->tokens[0], relaxed);
+            if (SN_UNLIKELY(none || (!s->token && sn_load(&w->runtime->idle.word, relaxed) != 0)))
+                invite(w, f, none);
         }
         if (SN_UNLIKELY(sn_load(&j->cancelled, relaxed))) {
             record(j, i, -ECANCELED);
@@ -362,8 +385,8 @@ static void work(stretch *s, sn_fiber *f)
         f->split = &s->split;
         run_stretch(s, f);
         f->split = s->split.outer;
+        drop_token(s);
     } while (s->exposed && refill(s));
-    drop_token(s);
 }
 
 static intptr_t help(void *arg)
@@ -391,13 +414,15 @@ static intptr_t help(void *arg)
 /* Too little stack is left for elements in place: they run on a fresh one, in a helper. False: no memory. */
 static bool leave_to_helper(job *j)
 {
-    if (!reserve((void **)&j->offered, sizeof *j->offered, 0, &j->offered_capacity))
-        return false;
     sinew_task *helper = new_helper(j);
     if (!helper)
         return false;
     j->own.exposed = true;
-    j->offered[j->offered_count++] = (range){0, sn_load(&j->own.end, relaxed)};
+    if (!give(j, 0, sn_load(&j->own.end, relaxed))) {
+        sn_task_push(sn_worker_self(), helper); /* it finds nothing to do */
+        sn_task_unref(helper);
+        return false;
+    }
     sn_store(&j->own.end, 0, relaxed);
     sn_task_push(sn_worker_self(), helper);
     sn_task_unref(helper);

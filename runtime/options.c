@@ -31,7 +31,7 @@ static unsigned quota_cpus(void)
     return limited && quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
 }
 
-static unsigned usable_cpus(void)
+unsigned sn_usable_cpus(void)
 {
     unsigned cpus = 1;
     for (int count = CPU_SETSIZE; count <= 1 << 20; count *= 4) { /* big machines need a bigger set */
@@ -64,7 +64,7 @@ static int default_workers(unsigned *workers)
         *workers = (unsigned)value;
         return 0;
     }
-    unsigned cpus = usable_cpus();
+    unsigned cpus = sn_usable_cpus();
     *workers = cpus < SINEW_WORKERS_MAX ? cpus : SINEW_WORKERS_MAX;
     return 0;
 }

@@ -8,4 +8,7 @@
 /* Checks and completes; 0, or -EINVAL after one line on stderr. */
 int sn_options_complete(const sinew_options *given, sinew_options *complete);
 
+/* The CPUs this process may really use: affinity and cgroup quota. */
+unsigned sn_usable_cpus(void);
+
 #endif

@@ -160,6 +160,7 @@ static sn_runtime *new_runtime(const sinew_options *opt)
         return NULL;
     memset(rt, 0, sizeof *rt);
     rt->driver = &sn_driver_uring;
+    rt->cpu_each = opt->workers <= sn_usable_cpus();
     rt->stack_bytes = opt->stack_bytes;
     rt->in_place_bytes = opt->stack_bytes / SN_IN_PLACE_SHARE;
     sn_idle_init(&rt->idle);

@@ -148,6 +148,20 @@ static bool steal_from(sn_worker *w, sn_worker *victim)
     return true;
 }
 
+/* Takes a share of a map. */
+static bool take_token(sn_worker *w, sn_worker *victim)
+{
+    for (unsigned i = 0; i < SN_TOKENS; i++) {
+        sinew_task *t = sn_load(&victim->tokens[i], acquire);
+        if (t && sn_runq_reserve(&w->runq) && sn_cas(&victim->tokens[i], &t, NULL, acq_rel)) {
+            sn_task_push(w, t);
+            sn_bump(&w->counters.tasks_stolen, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Tries each other worker once, from a random one on. False: all were empty or busy. */
 static bool steal(sn_worker *w)
 {
@@ -158,6 +172,8 @@ static bool steal(sn_worker *w)
     uint32_t first = sn_random_below(&w->random, n);
     for (uint32_t i = 0; i < n; i++) {
         sn_worker *victim = &rt->workers[(first + i) % n];
+        if (take_token(w, victim)) /* its own, too: the map may have moved on without it */
+            return true;
         if (victim != w && sn_runq_length(&victim->runq) != 0 && steal_from(w, victim))
             return true;
     }
@@ -221,7 +237,7 @@ void sn_worker_loop(sn_worker *w)
         sn_entry e = sn_next(w);
         if (e)
             run(w, e);
-        else if (!steal(w))
+        else if (!steal(w) && !sn_idle_spin(w))
             sn_idle_sleep(
                 w); /* looks at all queues again before it sleeps, so a busy victim is not taken for an empty one */
     }

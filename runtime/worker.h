@@ -31,6 +31,7 @@ enum {
     SN_FIBERS_KEEP = 64,   /* pooled fibers of a worker; twice as many overflow */
     SN_TASKS_BATCH = 256,  /* task descriptors moved between pools at once */
     SN_IN_PLACE_SHARE = 2, /* in place only while 1/2 of a default stack is left */
+    SN_TOKENS = 4,         /* shares of maps that a worker lays out at once */
     SN_TRIM_BATCH = 256,   /* stacks given back to the kernel by a worker about to sleep */
 };
 
@@ -70,7 +71,8 @@ struct sn_worker {
 
     sn_message *pinned_first, *pinned_last;
     bool pinned_turn, searching;
-    bool looking; /* around: what becomes ready wakes others together, at the end */
+    bool looking;                       /* around: what becomes ready wakes others together, at the end */
+    uint32_t spin_debt, spins_left_out; /* idle.c */
     sn_driver *driver;
     sn_random random;
     sn_fiber sched; /* the thread's own stack */
@@ -83,8 +85,9 @@ struct sn_worker {
     /* everyone */
     sn_timers timers __attribute__((aligned(SN_CACHE_LINE)));
     ck_stack_t inbox __attribute__((aligned(SN_CACHE_LINE)));
-    _Atomic uint32_t asleep; /* idle.h */
-    sn_worker *idle_next;    /* under the idle lock */
+    _Atomic(sinew_task *) tokens[SN_TOKENS] __attribute__((aligned(SN_CACHE_LINE))); /* map.c; laid out by the owner */
+    _Atomic uint32_t asleep;                                                         /* idle.h */
+    sn_worker *idle_next;                                                            /* under the idle lock */
     bool idle_listed;
 };
 
@@ -92,6 +95,7 @@ struct sn_runtime {
     sn_worker *workers;
     uint32_t workers_count;
     const sn_driver_ops *driver;
+    bool cpu_each; /* no more workers than CPUs */
     size_t stack_bytes, in_place_bytes;
     _Atomic uint32_t wave; /* shutdown.c */
     _Atomic uint32_t stopping, stop;
@@ -143,6 +147,15 @@ SN_INLINE void sn_notify(sn_worker *w)
 {
     if (SN_UNLIKELY(sn_wants_notice(w)))
         sn_wake_one(w->runtime);
+}
+
+/* Is there something that any worker could take? A hint, but never false after a push that was seen. */
+SN_INLINE bool sn_worker_has_work(sn_worker *w)
+{
+    bool has = sn_runq_length(&w->runq) != 0;
+    for (unsigned i = 0; i < SN_TOKENS; i++)
+        has |= sn_load(&w->tokens[i], relaxed) != NULL;
+    return has;
 }
 
 void sn_pinned_push(sn_worker *w, sn_message *m);
