@@ -212,7 +212,8 @@ void sn_idle_sleep(sn_worker *w)
     bool monitor = false, first = true;
     uint64_t departures = 0;
     for (;;) {
-        sinew_time deadline = sn_timers_earliest(&w->timers);
+        sinew_time deadline = sn_timers_earliest(&w->timers), trim_at = sn_stacks_trim(&rt->stacks);
+        deadline = trim_at < deadline ? trim_at : deadline;
         uint64_t departures_now = sn_load(&rt->idle.departures, seq_cst);
         if (rt->workers_count > 1 && (first || sleeping(rt) != rt->workers_count || departures_now != departures)) {
             uint32_t nobody = 0;

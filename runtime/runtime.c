@@ -318,9 +318,7 @@ int sinew_get_stats(sinew_stats *out)
         out->ops_completed += sn_load(&c->completed, relaxed);
         live += sn_load(&c->fibers_live, relaxed);
     }
-    ck_spinlock_lock(&rt->stacks.lock);
-    out->stacks_pooled = rt->stacks.pooled_count;
-    ck_spinlock_unlock(&rt->stacks.lock);
+    out->stacks_pooled = sn_load(&rt->stacks.pooled_count, relaxed);
     out->stacks_live = live > 0 ? (uint64_t)live : 0;
     return 0;
 }

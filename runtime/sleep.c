@@ -42,13 +42,9 @@ static void wake_sleeper(sn_timer *timer)
     sn_unpark(f);
 }
 
-int sinew_sleep_until(sinew_time instant)
+/* To an instant that has not come yet. */
+static int sleep_until(sn_worker *w, sinew_time instant)
 {
-    sn_worker *w = sn_worker_self();
-    if (!w || !w->fiber->task)
-        return -EPERM;
-    if (instant <= sn_clock_now())
-        return sinew_yield();
     sn_fiber *f = w->fiber;
     int code = sn_interrupt(f);
     if (code)
@@ -70,11 +66,20 @@ int sinew_sleep_until(sinew_time instant)
     return code;
 }
 
+int sinew_sleep_until(sinew_time instant)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    return instant <= sn_clock_now() ? sinew_yield() : sleep_until(w, instant);
+}
+
 int sinew_sleep(sinew_time duration)
 {
-    if (duration <= 0)
-        return sinew_yield();
-    return sinew_sleep_until(sn_deadline_after(sn_clock_now(), duration));
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    return duration <= 0 ? sinew_yield() : sleep_until(w, sn_deadline_after(sn_clock_now(), duration));
 }
 
 /*

@@ -2,6 +2,7 @@
 /* Stacks; the idea stands in stack.h. */
 #include "runtime/stack.h"
 
+#include "runtime/clock.h"
 #include "runtime/worker.h"
 
 #include <stdlib.h>
@@ -16,10 +17,15 @@
 
 enum {
     PAGE = 4096,
-    SLAB_BYTES = 16 << 20,
-    CARVE_BATCH = 32,
+    SLAB_BYTES = 16 << 20, /* address space of the first mapping */
+    SLAB_BYTES_MAX = 1 << 30,
+    CARVE_BATCH = 64,
     COLOURS = 32,
     GUARDS_MPROTECT_MAX = 30000,
+    TRIM_KEEP = 1024, /* pooled stacks that are never given back */
+    TRIM_BATCH = 256, /* given back at once: about 0.1 ms */
+    TRIM_STEP_NS = 1000000,
+    TRIM_WINDOW_NS = 1000000000,
 };
 
 #define CANARY        UINT64_C(0x5afe57ac4b0bb1e5)
@@ -199,18 +205,22 @@ bool sn_stacks_refill(sn_worker *w)
     while (s->pooled && count < CARVE_BATCH) {
         sn_fiber *f = s->pooled;
         s->pooled = f->next;
-        s->pooled_count--;
+        sn_bump(&s->pooled_count, -UINT64_C(1));
         f->next = list;
         list = f;
         count++;
     }
+    if (s->unused > sn_load(&s->pooled_count, relaxed))
+        s->unused = sn_load(&s->pooled_count, relaxed);
     while (count + bare_count < CARVE_BATCH && s->bare_count > 0)
         bare[bare_count++] = s->bare[--s->bare_count];
     if (count + bare_count == 0) {
         slab = sn_load(&s->slabs, relaxed);
         if (!slab || sn_load(&slab->carved, relaxed) == slab->count) {
-            slab =
-                make_slab(s->stack_bytes, s->stack_bytes >= SLAB_BYTES ? 1 : (uint32_t)(SLAB_BYTES / s->stack_bytes));
+            /* Each slab is twice the one before: a million stacks take 70 mappings, a small program 16 MiB. */
+            size_t bytes = slab ? 2 * slab->stack_bytes * slab->count : SLAB_BYTES;
+            bytes = bytes < SLAB_BYTES_MAX ? bytes : SLAB_BYTES_MAX;
+            slab = make_slab(s->stack_bytes, s->stack_bytes >= bytes ? 1 : (uint32_t)(bytes / s->stack_bytes));
             if (slab)
                 list_slab(&s->slabs, slab);
         }
@@ -247,44 +257,65 @@ void sn_stacks_overflow(sn_worker *w, unsigned count)
     ck_spinlock_lock(&s->lock);
     last->next = s->pooled;
     s->pooled = first;
-    s->pooled_count += count;
+    sn_bump(&s->pooled_count, count);
     ck_spinlock_unlock(&s->lock);
 }
 
-unsigned sn_stacks_trim(sn_stacks *s, unsigned most)
+/* How many of the pooled fibers are to go back now, at most TRIM_BATCH; the lock is held. */
+static unsigned trim_share(sn_stacks *s, sinew_time now)
 {
-    unsigned trimmed = 0;
-    while (trimmed < most) {
-        ck_spinlock_lock(&s->lock);
-        sn_fiber *f = s->pooled;
-        if (f && s->bare_count == s->bare_capacity) {
-            uint64_t capacity = s->bare_capacity ? s->bare_capacity * 2 : 1024;
-            char **bigger = realloc(s->bare, capacity * sizeof *bigger);
-            if (bigger) {
-                s->bare = bigger;
-                s->bare_capacity = capacity;
-            } else {
-                f = NULL;
-            }
-        }
-        if (f) {
-            s->pooled = f->next;
-            s->pooled_count--;
-        }
-        ck_spinlock_unlock(&s->lock);
-        if (!f)
-            break;
-        char *base = f->stack_low - PAGE;
-#if SN_ASAN
-        __asan_unpoison_memory_region(f->stack_low, s->stack_bytes - PAGE);
-#endif
-        madvise(f->stack_low, s->stack_bytes - PAGE, MADV_DONTNEED); /* a refusal costs memory, nothing else */
-        ck_spinlock_lock(&s->lock);
-        s->bare[s->bare_count++] = base; /* room was made above; other trimmers made theirs */
-        ck_spinlock_unlock(&s->lock);
-        trimmed++;
+    uint64_t pooled = sn_load(&s->pooled_count, relaxed);
+    if (now >= s->window_end) {
+        s->surplus = s->window_end && s->unused > TRIM_KEEP ? s->unused - TRIM_KEEP : 0;
+        s->unused = pooled;
+        s->window_end = now + TRIM_WINDOW_NS;
     }
-    return trimmed;
+    uint64_t share = s->surplus < TRIM_BATCH ? s->surplus : TRIM_BATCH;
+    share = share < pooled ? share : pooled;
+    if (s->bare_count + s->trimming + share > s->bare_capacity) {
+        uint64_t capacity = s->bare_capacity ? s->bare_capacity * 2 : 1024;
+        char **bigger = realloc(s->bare, capacity * sizeof *bigger);
+        if (bigger) {
+            s->bare = bigger;
+            s->bare_capacity = capacity;
+        } else {
+            share = 0;
+        }
+    }
+    s->surplus -= s->surplus < TRIM_BATCH ? s->surplus : TRIM_BATCH;
+    return (unsigned)share;
+}
+
+sinew_time sn_stacks_trim(sn_stacks *s)
+{
+    if (SN_LIKELY(sn_load(&s->pooled_count, relaxed) <= TRIM_KEEP))
+        return SINEW_FOREVER;
+    sinew_time now = sn_clock_now();
+    char *bases[TRIM_BATCH];
+    ck_spinlock_lock(&s->lock);
+    unsigned share = trim_share(s, now);
+    for (unsigned i = 0; i < share; i++) {
+        bases[i] = s->pooled->stack_low - PAGE;
+        s->pooled = s->pooled->next;
+    }
+    sn_bump(&s->pooled_count, -(uint64_t)share);
+    s->trimming += share;
+    s->unused = s->unused > share ? s->unused - share : 0;
+    sinew_time next = s->surplus ? now + TRIM_STEP_NS : s->window_end;
+    ck_spinlock_unlock(&s->lock);
+
+    for (unsigned i = 0; i < share; i++) {
+#if SN_ASAN
+        __asan_unpoison_memory_region(bases[i] + PAGE, s->stack_bytes - PAGE);
+#endif
+        madvise(bases[i] + PAGE, s->stack_bytes - PAGE, MADV_DONTNEED); /* a refusal costs memory, nothing else */
+    }
+    ck_spinlock_lock(&s->lock);
+    for (unsigned i = 0; i < share; i++)
+        s->bare[s->bare_count++] = bases[i];
+    s->trimming -= share;
+    ck_spinlock_unlock(&s->lock);
+    return next;
 }
 
 sn_fiber *sn_stacks_get_odd(sn_runtime *rt, size_t stack_bytes)

@@ -35,10 +35,14 @@ typedef struct sn_stacks {
     ck_spinlock_t lock;
     size_t stack_bytes; /* the default size */
     _Atomic(sn_slab *) slabs, odd_slabs;
-    sn_fiber *odd[48]; /* pooled stacks of other sizes, by the logarithm of the size */
-    sn_fiber *pooled;  /* fibers whose memory is still committed */
-    uint64_t pooled_count;
-    char **bare; /* bases of stacks whose pages were given back */
+    sn_fiber *odd[48];             /* pooled stacks of other sizes, by the logarithm of the size */
+    sn_fiber *pooled;              /* fibers whose memory is still committed */
+    _Atomic uint64_t pooled_count; /* written under the lock */
+    uint64_t unused;               /* the least that count was since the window began */
+    uint64_t surplus;              /* still to be given back: what lay unused for a whole window */
+    sinew_time window_end;
+    uint64_t trimming; /* stacks being given back, for which `bare` has room */
+    char **bare;       /* bases of stacks whose pages were given back */
     uint64_t bare_count, bare_capacity;
 } sn_stacks;
 
@@ -51,8 +55,9 @@ void sn_stacks_destroy(sn_stacks *s);
 bool sn_stacks_refill(sn_worker *w);
 /* Takes `count` fibers off the worker's pool. */
 void sn_stacks_overflow(sn_worker *w, unsigned count);
-/* Gives pages of pooled stacks back, at most `most`; returns how many. */
-unsigned sn_stacks_trim(sn_stacks *s, unsigned most);
+/* Called by a worker about to sleep: gives the pages of some stacks back that lay in the pool unused for a second.
+ * Returns when it wants to be called again. */
+sinew_time sn_stacks_trim(sn_stacks *s);
 
 /* A fiber with a stack of another size (a power of two); NULL: no memory. */
 sn_fiber *sn_stacks_get_odd(sn_runtime *rt, size_t stack_bytes);

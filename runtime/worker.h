@@ -32,7 +32,6 @@ enum {
     SN_TASKS_BATCH = 256,  /* task descriptors moved between pools at once */
     SN_IN_PLACE_SHARE = 2, /* in place only while 1/2 of a default stack is left */
     SN_TOKENS = 4,         /* shares of maps that a worker lays out at once */
-    SN_TRIM_BATCH = 256,   /* stacks given back to the kernel by a worker about to sleep */
 };
 
 typedef struct sn_counters {

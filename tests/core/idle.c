@@ -87,6 +87,43 @@ IN_RUNTIME(a_runtime_becomes_idle_again_after_a_burst)
     return 0;
 }
 
+static intptr_t wait_at_gate(void *arg)
+{
+    return sinew_sem_wait(arg);
+}
+
+/* A burst of tasks leaves stacks behind; a process that then is idle gives most of their memory back. */
+IN_RUNTIME(stacks_of_a_burst_go_back_when_idle)
+{
+    size_t n = scaled(20000, 4000);
+    sinew_task **tasks = calloc(n, sizeof *tasks);
+    for (int burst = 0; burst < 2; burst++) { /* what was given back can be used again */
+        sinew_sem closed;
+        sinew_stats stats;
+        sinew_sem_init(&closed, 0);
+        for (size_t i = 0; i < n; i++)
+            tasks[i] = sinew_spawn(wait_at_gate, &closed);
+        do {
+            sinew_yield();
+            CHECK_EQ(sinew_get_stats(&stats), 0);
+        } while (stats.stacks_live < n);
+        int64_t busy = (int64_t)resident_bytes();
+        for (size_t i = 0; i < n; i++)
+            sinew_sem_post(&closed);
+        CHECK_EQ(sinew_gather(tasks, n, NULL), 0);
+        do {
+            sinew_sleep(SINEW_MS(20));
+            CHECK_EQ(sinew_get_stats(&stats), 0);
+        } while (stats.stacks_pooled > 1024); /* the watchdog ends it */
+        int64_t given_back = busy - (int64_t)resident_bytes();
+        if (!slowed_down())
+            CHECK(given_back > (int64_t)(n / 2) * 4096);
+    }
+    free(tasks);
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(a_runtime_with_nothing_to_do_uses_no_processor_time),
           cmocka_unit_test(open_connections_and_pending_timers_use_no_processor_time),
-          cmocka_unit_test(a_runtime_becomes_idle_again_after_a_burst))
+          cmocka_unit_test(a_runtime_becomes_idle_again_after_a_burst),
+          cmocka_unit_test(stacks_of_a_burst_go_back_when_idle))
