@@ -2,7 +2,7 @@
 /*
  * sinew: a work-stealing task runtime for C on Linux.
  *
- * This header includes all public ones. Start reading at sinew/task.h.
+ * This header includes all public ones but sinew/errno.h, which redefines errno. Start reading at sinew/task.h.
  */
 #ifndef SINEW_H
 #define SINEW_H

@@ -12,7 +12,7 @@
  * Suspending. A call that "may suspend" is a checkpoint: other tasks may run before it returns, the caller may
  * go on in another thread, and a pending cancel or timeout is delivered there. All other calls never switch.
  * What a thread keeps for itself (thread-local variables, errno, pthread_self) must not be carried across a
- * checkpoint; `errno` is saved and restored for each task.
+ * checkpoint; `errno` is saved and restored for each task, see sinew/errno.h.
  */
 #ifndef SINEW_BASE_H
 #define SINEW_BASE_H
