@@ -130,12 +130,19 @@ static void ensure_monitor(sn_runtime *rt)
 
 void sn_idle_found(sn_worker *w)
 {
+    sn_runtime *rt = w->runtime;
     w->searching = false;
-    sn_sub(&w->runtime->idle.word, SN_IDLE_SEARCHING, seq_cst);
-    ensure_monitor(w->runtime);
+    uint64_t before = sn_sub(&rt->idle.word, SN_IDLE_SEARCHING, seq_cst); /* f1 */
+    if (before < SN_IDLE_SLEEPING)
+        return; /* nobody to wake; who goes to sleep later looks at all queues after that */
+    ensure_monitor(rt);
     /* Pushes that woke nobody because this worker was searching are its duty now. */
-    if (any_queue_has_work(w->runtime))
-        sn_wake_one(w->runtime);
+    if (!any_queue_has_work(rt)) {
+        sn_fence_rare();             /* one of them may be on its way */
+        if (!any_queue_has_work(rt)) /* f2 */
+            return;
+    }
+    sn_wake_one(rt);
 }
 
 /* Fires timers of workers that are busy computing. */

@@ -16,6 +16,16 @@
  *
  *   impossible: p2 sees nobody to wake and s2 sees no work. The fences order p1 before p2 and s1 before s2.
  *
+ *   push (the same)                          a searcher that has found work
+ *   p1 entry into the run queue              f1 word: searching - 1
+ *      sn_fence_hot()                           sn_fence_rare()
+ *   p2 read word: a searcher                 f2 look at every queue
+ *      -> wake nobody                           work? -> wake one
+ *
+ *   impossible: p2 sees the searcher and f2 sees no work. (Without the rare fence the push could still lie in the store
+ * buffer of its CPU at f2: the stress test lost a wake in some 50,000 rounds.) A fence is not needed where f2 finds
+ * something at once, nor where nobody sleeps.
+ *
  * Messages to one worker (inbox) use the same pattern on that worker's `asleep`, with ordinary seq_cst fences on both
  * sides, since threads outside the runtime push them too.
  */
