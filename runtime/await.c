@@ -47,21 +47,26 @@ bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t)
     return sn_task_add_waiter(t, &p->waiter);
 }
 
+/* Tasks that await each other in a circle pass a cancel round it; asyncio ends that as a recursion error, at about this
+ * depth. */
+enum { FORWARDS_MAX = 1000 };
+
 static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t)
 {
-    int forwarded = 0, code = 0;
+    int forwarded = 0, forwards = 0, code = 0;
     sn_parked parked;
     if (sn_parked_add(&parked, f, t)) {
         sn_worker *w = sn_worker_self();
         code = sn_interrupt(f);
         while (!sn_load(&parked.done, acquire)) {
-            if (code == -EDEADLK) {
+            if (code == -EDEADLK || (code && forwards == FORWARDS_MAX)) {
                 sn_task_remove_waiter(t, &parked.waiter);
                 sn_task_unref(t);
-                return code;
+                return -EDEADLK;
             }
             if (code) {
                 forwarded = code;
+                forwards++;
                 sn_cancel_forward(t, code);
             }
             w = sn_park(w, f);

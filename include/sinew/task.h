@@ -47,8 +47,8 @@ SINEW_API sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn 
  * Cancelling the caller cancels the awaited task and waits for its end: if that task answers with a value, the
  * value is returned and the request is used up; if it ends cancelled, -ECANCELED is returned (-ETIMEDOUT
  * when it was a timeout scope of the caller).
- * Errors: -EINVAL for NULL, -EDEADLK when a task awaits itself (the reference is not used up), and whatever the
- * task returned.
+ * Errors: -EINVAL for NULL, -EDEADLK when a task awaits itself (the reference is not used up) or a cancel has gone
+ * round a circle of tasks that await each other (it is used up), and whatever the task returned.
  */
 SINEW_API intptr_t sinew_await(sinew_task *task);
 

@@ -237,7 +237,24 @@ IN_RUNTIME(tasks_that_wake_each_other_in_turn_are_no_deadlock)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(a_task_that_waits_for_nobody_is_listed),
+/* While main can still act there is no deadlock to report, and the cancel has nobody to end at. */
+IN_RUNTIME(a_cancel_of_tasks_that_await_each_other_ends_them)
+{
+    atomic_store(&circle_ready, 0);
+    sinew_task *a = sinew_spawn(await_the_other, NULL);
+    sinew_task *b = sinew_spawn(await_the_other, circle);
+    circle[0] = sinew_ref(b);
+    circle[1] = sinew_ref(a);
+    atomic_store(&circle_ready, 1);
+    CHECK_EQ(sinew_sleep(SINEW_MS(5)), 0);
+    CHECK(sinew_cancel(a));
+    CHECK(sinew_await(a) < 0);
+    CHECK(sinew_await(b) < 0);
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(a_cancel_of_tasks_that_await_each_other_ends_them),
+          cmocka_unit_test(a_task_that_waits_for_nobody_is_listed),
           cmocka_unit_test(a_main_that_waits_for_nobody_gets_the_error),
           cmocka_unit_test(a_mutex_locked_twice_is_a_deadlock),
           cmocka_unit_test(tasks_that_await_each_other_are_a_deadlock), cmocka_unit_test(a_sleeper_can_wake_the_others),
