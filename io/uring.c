@@ -70,7 +70,8 @@ static int refused(int code)
         return -ENOSYS;
     case ENOMEM:
         sn_complain(
-            "io_uring is refused for lack of (locked) memory: raise the limit (ulimit -l) or use fewer workers");
+            "io_uring is refused for lack of memory: raise the limits of locked memory or address space (ulimit -l, "
+            "ulimit -v) or use fewer workers");
         return -ENOMEM;
     case EMFILE:
     case ENFILE:

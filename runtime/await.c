@@ -25,7 +25,7 @@ static void forward(sn_frame *frame)
     in_place *p = SN_CONTAINER(frame, in_place, frame);
     int code = sn_cancel_take(frame->task);
     if (code) {
-        p->forwarded = code;
+        p->forwarded = sn_cancel_merge(p->forwarded, code);
         sn_cancel_forward(p->task, code);
     }
 }
@@ -47,25 +47,23 @@ bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t)
     return sn_task_add_waiter(t, &p->waiter);
 }
 
-/* Tasks that await each other in a circle pass a cancel round it; asyncio ends that as a recursion error, at about this
- * depth. */
-enum { FORWARDS_MAX = 1000 };
-
-static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t)
+/* *forwarded: what the caller was asked and the awaited task was told. */
+static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t, int *forwarded)
 {
-    int forwarded = 0, forwards = 0, code = 0;
+    int forwards = 0, code = 0;
+    *forwarded = 0;
     sn_parked parked;
     if (sn_parked_add(&parked, f, t)) {
         sn_worker *w = sn_worker_self();
         code = sn_interrupt(f);
         while (!sn_load(&parked.done, acquire)) {
-            if (code == -EDEADLK || (code && forwards == FORWARDS_MAX)) {
+            if (code == -EDEADLK || (code && forwards == SN_FORWARDS_MAX)) {
                 sn_task_remove_waiter(t, &parked.waiter);
                 sn_task_unref(t);
                 return -EDEADLK;
             }
             if (code) {
-                forwarded = code;
+                *forwarded = sn_cancel_merge(*forwarded, code);
                 forwards++;
                 sn_cancel_forward(t, code);
             }
@@ -77,8 +75,8 @@ static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t)
     intptr_t result = t->result;
     sn_task_unref(t);
     if (code) /* asked after the task had ended and before the awaiter went on: the request wins */
-        return code;
-    return forwarded && result == -ECANCELED ? forwarded : result;
+        return result == -ECANCELED ? sn_cancel_merge(*forwarded, code) : code;
+    return *forwarded && result == -ECANCELED ? *forwarded : result;
 }
 
 void sn_await_uncancelled(sinew_task *t)
@@ -116,7 +114,8 @@ intptr_t sinew_await(sinew_task *t)
         intptr_t result = sn_task_end_in_place(t, sn_task_call(w, f, t, &p.frame));
         return SN_UNLIKELY(p.forwarded && result == -ECANCELED) ? p.forwarded : result;
     }
-    return await_parked(f, t);
+    int forwarded;
+    return await_parked(f, t, &forwarded);
 }
 
 intptr_t sinew_shield(sinew_task *t)
@@ -157,9 +156,13 @@ intptr_t sinew_wait_for(sinew_task *t, sinew_time timeout)
     if (timeout == SINEW_FOREVER || sn_task_done(t))
         return sinew_await(t);
     if (timeout <= 0) {
+        sn_fiber *f = sn_worker_self()->fiber;
+        if (t == f->task)
+            return -EDEADLK;
         sinew_cancel(t);
-        intptr_t result = sinew_await(t);
-        return result == -ECANCELED ? -ETIMEDOUT : result;
+        int forwarded;
+        intptr_t result = await_parked(f, t, &forwarded);
+        return result == -ECANCELED && forwarded != -ECANCELED ? -ETIMEDOUT : result;
     }
     sinew_timeout scope;
     sinew_timeout_begin(&scope, timeout);

@@ -19,4 +19,8 @@ bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t);
  * reference up. */
 void sn_await_uncancelled(sinew_task *t);
 
+/* Tasks that wait for each other in a circle pass a cancel round it; asyncio ends that as a recursion error, at about
+ * this depth. */
+enum { SN_FORWARDS_MAX = 1000 };
+
 #endif

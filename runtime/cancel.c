@@ -2,6 +2,8 @@
 /* Cancelling; the word, the columns and the rules stand in cancel.h. */
 #include "runtime/cancel.h"
 
+#include <sched.h>
+
 void sn_cancel_nudge(sinew_task *t)
 {
     atomic_thread_fence(memory_order_seq_cst); /* c1 before c2; partner: the fence of k2 */
@@ -92,7 +94,15 @@ bool sinew_cancel(sinew_task *t)
     sn_task_check_handle("sinew_cancel", t, false);
     if (sn_task_done(t))
         return false;
-    return sn_cancel_request(t, SN_CANCEL_PENDING, true);
+    if (sn_cancel_request(t, SN_CANCEL_PENDING, true))
+        return true;
+    /* Its end is decided and about to be published: who is told that it has ended must find it so. */
+    for (unsigned spins = 0; !sn_task_done(t); spins++)
+        if (spins % 256 == 255)
+            sched_yield();
+        else
+            sn_pause();
+    return false;
 }
 
 int sinew_cancelling(void)

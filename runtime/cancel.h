@@ -42,6 +42,14 @@
 #define SN_CANCEL_DELIVERED 0x1000000u /* one */
 #define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_EXPIREDS)
 
+/* What a call returns that was asked several things while it waited: a deadlock before a cancel before a timeout. */
+SN_INLINE int sn_cancel_merge(int earlier, int later)
+{
+    if (earlier == 0 || later == -EDEADLK || (earlier == -ETIMEDOUT && later != 0))
+        return later;
+    return earlier;
+}
+
 /* Requests a cancel; `bits` is SN_CANCEL_PENDING (with or without counting), _GROUP or _DEADLOCK. False: the task has
  * ended. */
 bool sn_cancel_request(sinew_task *t, uint32_t bits, bool count);

@@ -140,13 +140,17 @@ static int wait_rest(gather *g, node *nodes)
         }
     }
     sn_sub(&g->remaining, 1, acq_rel);
-    int asked = 0, code = sn_interrupt(g->fiber);
+    int asked = 0, forwards = 0, code = sn_interrupt(g->fiber);
     for (;;) {
-        if (code && !asked) {
-            asked = code;
+        if (code && forwards++ == SN_FORWARDS_MAX) {
+            asked = -EDEADLK;
+            break;
+        }
+        if (code) {
+            asked = sn_cancel_merge(asked, code);
             for (size_t i = 0; i < g->n; i++)
                 if (g->tasks[i] && !sn_task_done(g->tasks[i]))
-                    sn_cancel_forward(g->tasks[i], asked);
+                    sn_cancel_forward(g->tasks[i], code);
         }
         if (sn_load(&g->remaining, acquire) == 0 || over(g))
             break;
@@ -157,7 +161,7 @@ static int wait_rest(gather *g, node *nodes)
     for (size_t i = 0; i < g->n; i++)
         if (g->tasks[i])
             sn_task_remove_waiter(g->tasks[i], &nodes[k++].waiter);
-    return asked ? asked : code;
+    return sn_cancel_merge(asked, code);
 }
 
 /* Takes the results of what has ended and drops every reference. */

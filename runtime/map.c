@@ -57,12 +57,13 @@ typedef struct stretch {
     sn_split split;
     sn_frame frame;
     job *job;
-    sinew_task *task;                /* the element that runs */
-    sinew_task *token;               /* made for this stretch; a reference */
-    _Atomic(sinew_task *) *slot;     /* where it was laid out */
-    bool exposed;                    /* there are or were helpers: the last claim needs the lock */
-    int asked;                       /* what the caller was asked meanwhile */
-    struct stretch *next, *previous; /* under the lock */
+    sinew_task *task;            /* the element that runs */
+    sinew_task *token;           /* made for this stretch; a reference */
+    _Atomic(sinew_task *) *slot; /* where it was laid out */
+    bool exposed;                /* there are or were helpers: the last claim needs the lock */
+    int asked;                   /* what the caller was asked meanwhile */
+    bool listed;                 /* under the lock, as what follows */
+    struct stretch *next, *previous;
 } stretch;
 
 struct job {
@@ -122,7 +123,7 @@ static void forward(sn_frame *frame)
     stretch *s = SN_CONTAINER(frame, stretch, frame);
     int code = sn_cancel_take(frame->task);
     if (code) {
-        s->asked = code;
+        s->asked = sn_cancel_merge(s->asked, code);
         cancel_all(s->job, code);
     }
 }
@@ -235,6 +236,27 @@ static SN_NOINLINE void invite(sn_worker *w, sn_fiber *f, bool all)
         make_token(w, wide[(n - 1 - i) % SN_TOKENS]);
 }
 
+/* The list of helpers' stretches that have something left; the lock is held. */
+static void list(job *j, stretch *s)
+{
+    s->listed = true;
+    s->previous = NULL;
+    s->next = j->others;
+    if (s->next)
+        s->next->previous = s;
+    j->others = s;
+}
+
+static void unlist(job *j, stretch *s)
+{
+    if (!s->listed)
+        return;
+    s->listed = false;
+    *(s->previous ? &s->previous->next : &j->others) = s->next;
+    if (s->next)
+        s->next->previous = s->previous;
+}
+
 static void offer(sn_split *split)
 {
     stretch *s = SN_CONTAINER(split, stretch, split);
@@ -249,6 +271,8 @@ static void offer(sn_split *split)
     /* Without memory, or a helper, the rest has to wait for this element. */
     if (left(s) != 0 && (helper = new_helper(j)) && give(j, sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)))
         sn_store(&s->end, sn_load(&s->at, relaxed), relaxed);
+    if (left(s) == 0)
+        unlist(j, s); /* very many may be suspended, and everybody who looks for work walks the list */
     unlock(j);
     if (helper) {
         sn_task_push(sn_worker_self(), helper);
@@ -317,6 +341,10 @@ static bool refill(stretch *s)
     }
     sn_store(&s->at, got.at, relaxed);
     sn_store(&s->end, got.end, relaxed);
+    if (got.at == got.end)
+        unlist(j, s);
+    else if (s != &j->own && !s->listed)
+        list(j, s);
     unlock(j);
     return got.at < got.end;
 }
@@ -395,18 +423,7 @@ static intptr_t help(void *arg)
     stretch s = {.job = j, .exposed = true};
     if (!refill(&s))
         return 0;
-    lock(j);
-    s.next = j->others;
-    if (s.next)
-        s.next->previous = &s;
-    j->others = &s;
-    unlock(j);
-    work(&s, sn_worker_self()->fiber);
-    lock(j);
-    *(s.previous ? &s.previous->next : &j->others) = s.next;
-    if (s.next)
-        s.next->previous = s.previous;
-    unlock(j);
+    work(&s, sn_worker_self()->fiber); /* until there is nothing, and it is off the list */
     sn_tsan_release(j);
     return 0;
 }
@@ -452,7 +469,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     sn_store(&j.own.end, n, relaxed);
     j.own.job = &j;
     j.own.token = NULL;
-    j.own.exposed = false;
+    j.own.exposed = j.own.listed = false;
     j.own.asked = 0;
     sn_store(&j.helpers, 0, relaxed);
     sn_store(&j.first_error, 0, relaxed);
@@ -469,13 +486,14 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
         work(&j.own, f);
     }
     while (SN_UNLIKELY(j.own.exposed)) {
-        while (sn_load(&j.helpers, acquire) != 0) {
-            sn_park(sn_worker_self(), f);
-            int code = sn_interrupt_after_park(f);
+        for (int code = sn_interrupt(f);; code = sn_interrupt_after_park(f)) {
             if (code) {
-                j.own.asked = code;
+                j.own.asked = sn_cancel_merge(j.own.asked, code);
                 cancel_all(&j, code);
             }
+            if (sn_load(&j.helpers, acquire) == 0)
+                break;
+            sn_park(sn_worker_self(), f);
         }
         if (!refill(&j.own)) /* what a helper that could not start has left behind */
             break;

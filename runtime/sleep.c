@@ -92,6 +92,7 @@ typedef struct scope {
     sinew_task *task;
     uint32_t delivered_before;
     bool expired; /* written under the heap's lock or by the task itself */
+    bool counted; /* in the cancel word, unless that count is full */
 } scope;
 
 _Static_assert(sizeof(scope) <= sizeof(sinew_timeout), "sinew_timeout is too small");
@@ -102,9 +103,10 @@ static void expire(scope *s)
 {
     s->expired = true;
     uint32_t old = sn_load(&s->task->cancel, relaxed);
-    do
+    do {
         s->delivered_before = old & (0xffu * SN_CANCEL_DELIVERED);
-    while (!sn_cas(&s->task->cancel, &old, old + SN_CANCEL_EXPIRED, acq_rel));
+        s->counted = (old & SN_CANCEL_EXPIREDS) != SN_CANCEL_EXPIREDS;
+    } while (!sn_cas(&s->task->cancel, &old, s->counted ? old + SN_CANCEL_EXPIRED : old, acq_rel));
     sn_cancel_nudge(s->task); /* the scope ends under the heap's lock, so the task is still there */
 }
 
@@ -161,6 +163,8 @@ int sinew_timeout_end(sinew_timeout *t)
     sn_timer_disarm(&s->timer);
     if (!s->task || !s->expired)
         return 0;
+    if (!s->counted)
+        return -ETIMEDOUT;
     uint32_t old = sn_load(&s->task->cancel, relaxed);
     do {
         if ((old & (0xffu * SN_CANCEL_DELIVERED)) != s->delivered_before || !(old & SN_CANCEL_EXPIREDS))

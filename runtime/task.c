@@ -176,7 +176,7 @@ void sn_task_run(sn_fiber *f, sinew_task *t)
     sn_task_finish(t, sn_task_call_alone(w, f, t));
 }
 
-/* The list; or DONE, which is final and never locked, so that who reads the word sees it from then on. */
+/* The list; or DONE, which is final, when all who waited have been fired. */
 static uintptr_t lock_waiters(sinew_task *t)
 {
     for (;;) {
@@ -224,6 +224,7 @@ bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
 static void fire_waiters(sinew_task *t, intptr_t result)
 {
     sn_waiter *newest = (sn_waiter *)lock_waiters(t), *oldest = NULL;
+    unlock_waiters(t, SN_WAITERS_DONE | SN_WAITERS_LOCK); /* W1; still locked */
     while (newest) { /* the list is newest first; they are woken in the order in which they came */
         sn_waiter *next = newest->next;
         newest->next = oldest;
@@ -235,7 +236,7 @@ static void fire_waiters(sinew_task *t, intptr_t result)
         oldest->fire(oldest, result);
         oldest = next;
     }
-    unlock_waiters(t, SN_WAITERS_DONE); /* W1 */
+    unlock_waiters(t, SN_WAITERS_DONE);
 }
 
 intptr_t sn_task_finish(sinew_task *t, intptr_t result)

@@ -12,9 +12,10 @@
  *
  * References: one for each handle, and one that belongs to the execution from spawn to finish.
  *
- * waiters: the list of those who wait, with a lock in its lowest bit; the value DONE_MARK once the task has ended.
- *   W1  finish: cas(0 -> DONE_MARK) acq_rel, or lock + store release    publishes `result`
- *   W2  any reader: load acquire == DONE_MARK                           sees `result`
+ * waiters: the list of those who wait, with a lock in its lowest bit and DONE in the next one. DONE is set before the
+ * first of them is fired, so whoever was woken finds the task done, and final; the lock goes when all were fired.
+ *   W1  finish: cas(0 -> DONE) acq_rel, or lock + store DONE | LOCK release    publishes `result`
+ *   W2  any reader: load acquire & DONE                                        sees `result`
  *   W3  add, remove: lock by cas acquire, unlock by store release       the list
  *   A node is fired with the lock held, so that remove (which takes the lock) never returns while its node is in use.
  *
@@ -133,7 +134,7 @@ void sn_task_unref(sinew_task *t);
 
 SN_INLINE bool sn_task_done(const sinew_task *t)
 {
-    return sn_load(&((sinew_task *)(uintptr_t)t)->waiters, acquire) == SN_WAITERS_DONE; /* W2 */
+    return sn_load(&((sinew_task *)(uintptr_t)t)->waiters, acquire) & SN_WAITERS_DONE; /* W2 */
 }
 
 /* False: the task has ended, `w` was not added. */

@@ -2,6 +2,8 @@
 /*
  * Locks between tasks: they suspend the task, never the worker. First come, first served; no barging.
  * All are plain structs that may be static or on a stack; they need no destroy, but nobody may wait on one that ends.
+ * They are for the tasks of one runtime. A thread outside of it must not be the only one that could wake a waiter: the
+ * runtime cannot know of it and reports a deadlock (let it write into a pipe that a task reads).
  */
 #ifndef SINEW_SYNC_H
 #define SINEW_SYNC_H

@@ -11,7 +11,8 @@
  * with a message when a handle is used after its last reference.
  *
  * All calls here except sinew_done, sinew_name, sinew_cancel, sinew_ref and sinew_detach are for tasks
- * of the runtime that owns the handle; outside they return -EPERM (or NULL, false).
+ * of the runtime that owns the handle; outside of a task they return -EPERM (or NULL, false). A task of another runtime
+ * must not use the handle. Handles end with their runtime: once sinew_run has returned none may be used, in any thread.
  */
 #ifndef SINEW_TASK_H
 #define SINEW_TASK_H
@@ -46,7 +47,8 @@ SINEW_API sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn 
  *
  * Cancelling the caller cancels the awaited task and waits for its end: if that task answers with a value, the
  * value is returned and the request is used up; if it ends cancelled, -ECANCELED is returned (-ETIMEDOUT
- * when it was a timeout scope of the caller).
+ * when it was a timeout scope of the caller). A request that comes when the task has ended already, before the caller
+ * goes on, is returned instead of the result.
  * Errors: -EINVAL for NULL, -EDEADLK when a task awaits itself (the reference is not used up) or a cancel has gone
  * round a circle of tasks that await each other (it is used up), and whatever the task returned.
  */
@@ -61,7 +63,8 @@ SINEW_API void sinew_detach(sinew_task *task);
 /*
  * Waits for `n` tasks and stores their results in argument order (results may be NULL). Uses up all references.
  * Returns 0, or the first error (a result < 0, by time) at once, while the other tasks continue; results[i] of a task
- * not finished then is -EINPROGRESS. A NULL task counts as one that failed with -EINVAL. n == 0 gives 0. May suspend.
+ * not finished then is -EINPROGRESS. A NULL task counts as one that failed with -EINVAL; with the caller among them
+ * -EDEADLK is returned and no reference is used up. n == 0 gives 0. May suspend.
  * Cancelling the caller cancels every unfinished task; -ECANCELED (or -ETIMEDOUT) is returned as soon as one of them
  * has ended, even if all of them answer with values. -ENOMEM: the references are dropped, the tasks run on. Follows
  * asyncio.gather.

@@ -83,6 +83,7 @@ IN_RUNTIME(a_cancel_that_races_with_the_start_agrees_with_the_result)
         for (volatile int spin = 0; spin < (i % 64) * 8; spin = spin + 1)
             ;
         bool took = sinew_cancel(t);
+        CHECK(took || sinew_done(t));
         intptr_t r = sinew_await(t);
         CHECK_EQ(r, took ? -ECANCELED : 7);
         cancelled += r == -ECANCELED;

@@ -240,6 +240,20 @@ IN_RUNTIME_WITH(an_element_that_computes_holds_none_of_the_others, 2, 8)
     return 0;
 }
 
+static intptr_t sleep_a_little(void *arg)
+{
+    (void)arg;
+    return sinew_sleep(SINEW_MS(5));
+}
+
+/* Far more than can be looked through one by one for each of them: the watchdog ends a quadratic wait. */
+IN_RUNTIME(very_many_elements_may_sleep_at_once)
+{
+    size_t n = scaled(60000, 3000);
+    CHECK_EQ(sinew_map(sleep_a_little, NULL, 0, n, NULL), 0);
+    return 0;
+}
+
 static intptr_t sleep_long(void *arg)
 {
     atomic_int *ended = arg;
@@ -272,5 +286,6 @@ TEST_MAIN(cmocka_unit_test(map_calls_once_for_each_element_and_keeps_the_order),
           cmocka_unit_test(a_failing_element_does_not_end_the_wait_for_the_others),
           cmocka_unit_test(a_cancelled_map_cancels_every_element_and_waits_for_all),
           cmocka_unit_test(a_timeout_around_a_map_cancels_the_elements), cmocka_unit_test(maps_nest),
+          cmocka_unit_test(very_many_elements_may_sleep_at_once),
           cmocka_unit_test(an_element_that_computes_holds_none_of_the_others),
           cmocka_unit_test(the_end_of_the_runtime_ends_maps_in_every_state))

@@ -329,7 +329,108 @@ IN_RUNTIME(every_core_call_that_waits_can_time_out)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(a_scope_that_does_not_expire_leaves_no_trace),
+/* A child that ends only when it has been told twice. */
+struct stubborn {
+    atomic_int waiting, told;
+};
+
+static intptr_t end_when_told_twice(void *arg)
+{
+    struct stubborn *s = arg;
+    atomic_store(&s->waiting, 1);
+    while (atomic_load(&s->told) < 2)
+        if (sinew_sleep(SINEW_S(1000)) == -ECANCELED)
+            atomic_fetch_add(&s->told, 1);
+    return -ECANCELED;
+}
+
+enum way { BY_AWAIT, BY_GATHER, BY_GATHER_SETTLED, BY_MAP, BY_WAIT_FOR, BY_WAIT_FOR_ZERO, WAYS };
+
+struct asked_twice {
+    struct stubborn child;
+    enum way way;
+    sinew_time limit;
+    intptr_t result;
+    int scope_end, next_checkpoint, cancelling;
+};
+
+static intptr_t wait_in_one_way(void *arg)
+{
+    struct asked_twice *a = arg;
+    sinew_timeout scope;
+    bool own_scope = a->way < BY_WAIT_FOR;
+    if (own_scope)
+        sinew_timeout_begin(&scope, a->limit);
+    sinew_task *t = a->way == BY_MAP ? NULL : sinew_spawn(end_when_told_twice, &a->child);
+    switch (a->way) {
+    case BY_AWAIT:
+        a->result = sinew_await(t);
+        break;
+    case BY_GATHER:
+        a->result = sinew_gather(&t, 1, NULL);
+        break;
+    case BY_GATHER_SETTLED:
+        a->result = sinew_gather_settled(&t, 1, NULL);
+        break;
+    case BY_MAP:
+        a->result = sinew_map(end_when_told_twice, &a->child, 0, 1, NULL);
+        break;
+    case BY_WAIT_FOR:
+        a->result = sinew_wait_for(t, a->limit);
+        break;
+    default:
+        while (!atomic_load(&a->child.waiting))
+            sinew_yield();
+        a->result = sinew_wait_for(t, 0);
+    }
+    a->scope_end = own_scope ? sinew_timeout_end(&scope) : -ETIMEDOUT;
+    a->cancelling = sinew_cancelling();
+    a->next_checkpoint = sinew_yield();
+    return 0;
+}
+
+/* A cancel and an expired scope reach the same wait, in either order: the cancel is what is delivered. */
+IN_RUNTIME(a_cancel_is_not_lost_in_a_timeout)
+{
+    for (int way = 0; way < WAYS; way++) {
+        for (int cancel_first = 0; cancel_first < 2; cancel_first++) {
+            if (cancel_first && way == BY_WAIT_FOR_ZERO)
+                continue;
+            struct asked_twice a = {.way = (enum way)way, .limit = SINEW_MS(cancel_first ? 30 : 2)};
+            sinew_task *t = sinew_spawn(wait_in_one_way, &a);
+            if (cancel_first)
+                yield_until(&a.child.waiting, 1);
+            else
+                yield_until(&a.child.told, 1);
+            CHECK(sinew_cancel(t));
+            CHECK_EQ(sinew_await(t), 0);
+            CHECK_EQ(a.result, -ECANCELED);
+            CHECK_EQ(a.scope_end, -ETIMEDOUT);
+            CHECK_EQ(a.cancelling, 1);
+            CHECK_EQ(a.next_checkpoint, 0);
+        }
+    }
+    return 0;
+}
+
+/* More than the count in the cancel word can tell apart. */
+IN_RUNTIME(very_many_scopes_may_expire_at_once)
+{
+    enum { SCOPES = 600 };
+    static sinew_timeout scopes[SCOPES];
+    for (int n = 250; n <= SCOPES; n += n < 260 || (n > 505 && n < 515) ? 1 : 15) {
+        for (int i = 0; i < n; i++)
+            sinew_timeout_begin(&scopes[i], 0);
+        CHECK_EQ(sinew_sleep(SINEW_S(1000)), -ETIMEDOUT);
+        for (int i = n; i-- > 0;)
+            CHECK_EQ(sinew_timeout_end(&scopes[i]), -ETIMEDOUT);
+        CHECK_EQ(sinew_yield(), 0);
+    }
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(a_cancel_is_not_lost_in_a_timeout), cmocka_unit_test(very_many_scopes_may_expire_at_once),
+          cmocka_unit_test(a_scope_that_does_not_expire_leaves_no_trace),
           cmocka_unit_test(an_expiry_is_delivered_once_and_reported_at_the_end),
           cmocka_unit_test(the_outer_scope_first_passes_through_the_inner_one),
           cmocka_unit_test(the_inner_scope_first_leaves_the_outer_one_alone),

@@ -300,6 +300,39 @@ IN_RUNTIME(what_is_done_stays_done_while_others_wait_for_it)
     return 0;
 }
 
+struct watch_end {
+    sinew_task *awaited, *watched;
+    atomic_int missed;
+};
+
+static intptr_t await_then_look(void *arg)
+{
+    struct watch_end *w = arg;
+    intptr_t r = sinew_await(sinew_ref(w->awaited));
+    if (!sinew_done(w->watched))
+        atomic_fetch_add(&w->missed, 1);
+    return r;
+}
+
+IN_RUNTIME(who_has_awaited_a_task_finds_it_done)
+{
+    for (int round = (int)scaled(300, 20); round > 0; round--) {
+        gate g;
+        gate_init(&g, 0);
+        sinew_task *t = sinew_spawn(gate_pass, &g);
+        struct watch_end w = {.awaited = t, .watched = t};
+        sinew_task *awaiters[50];
+        for (int i = 0; i < 50; i++)
+            awaiters[i] = sinew_spawn(await_then_look, &w);
+        yield_until(&g.reached, 1);
+        gate_open(&g, 1);
+        CHECK_EQ(sinew_gather(awaiters, 50, NULL), 0);
+        CHECK_EQ(w.missed, 0);
+        sinew_detach(t);
+    }
+    return 0;
+}
+
 IN_RUNTIME(tasks_are_taken_one_by_one_as_they_end)
 {
     enum { TASKS = 50 };
@@ -350,5 +383,6 @@ TEST_MAIN(cmocka_unit_test(all_completed_returns_when_all_have_ended),
           cmocka_unit_test(a_timeout_scope_around_a_wait_gives_etimedout_and_leaves_the_tasks_alone),
           cmocka_unit_test(several_waits_may_watch_the_same_tasks),
           cmocka_unit_test(what_is_done_stays_done_while_others_wait_for_it),
+          cmocka_unit_test(who_has_awaited_a_task_finds_it_done),
           cmocka_unit_test(tasks_are_taken_one_by_one_as_they_end),
           cmocka_unit_test(waiting_often_on_a_long_lived_task_leaves_nothing_behind))
