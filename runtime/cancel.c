@@ -14,28 +14,28 @@ void sn_cancel_nudge(sinew_task *t)
 
 bool sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
 {
-    uint32_t old = sn_load(&t->cancel, relaxed), new;
+    uint32_t old = sn_load(&t->cancel, relaxed), changed;
     do {
         if (old & SN_CANCEL_ENDED)
             return false;
-        new = old | bits;
+        changed = old | bits;
         if (count && (old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
-            new ++;
-    } while (!sn_cas(&t->cancel, &old, new, acq_rel)); /* c1 */
+            changed++;
+    } while (!sn_cas(&t->cancel, &old, changed, acq_rel)); /* c1 */
     sn_cancel_nudge(t);
     return true;
 }
 
 uint32_t sn_cancel_take_bits(sinew_task *t)
 {
-    uint32_t old = sn_load(&t->cancel, relaxed), new;
+    uint32_t old = sn_load(&t->cancel, relaxed), changed;
     do {
         if (!(old & SN_CANCEL_ANY))
             return 0;
-        new = old & ~SN_CANCEL_ANY;
+        changed = old & ~SN_CANCEL_ANY;
         if (old & SN_CANCEL_EXPIREDS)
-            new += SN_CANCEL_DELIVERED; /* overflows out of the word's top, as meant */
-    } while (!sn_cas(&t->cancel, &old, new, acq_rel));
+            changed += SN_CANCEL_DELIVERED; /* overflows out of the word's top, as meant */
+    } while (!sn_cas(&t->cancel, &old, changed, acq_rel));
     return old & SN_CANCEL_ANY;
 }
 
@@ -116,13 +116,13 @@ int sinew_uncancel(void)
     sinew_task *self = sinew_self();
     if (!self)
         return -EPERM;
-    uint32_t old = sn_load(&self->cancel, relaxed), new;
+    uint32_t old = sn_load(&self->cancel, relaxed), changed;
     do {
         if (!(old & SN_CANCEL_COUNT))
             return 0;
-        new = old - 1;
-        if (!(new &SN_CANCEL_COUNT))
-            new &= ~SN_CANCEL_PENDING;
-    } while (!sn_cas(&self->cancel, &old, new, acq_rel));
-    return (int)(new &SN_CANCEL_COUNT);
+        changed = old - 1;
+        if (!(changed & SN_CANCEL_COUNT))
+            changed &= ~SN_CANCEL_PENDING;
+    } while (!sn_cas(&self->cancel, &old, changed, acq_rel));
+    return (int)(changed & SN_CANCEL_COUNT);
 }
