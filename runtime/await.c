@@ -74,8 +74,10 @@ static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t, int *forwar
     sn_tsan_acquire(t);
     intptr_t result = t->result;
     sn_task_unref(t);
-    if (code) /* asked after the task had ended and before the awaiter went on: the request wins */
-        return result == -ECANCELED ? sn_cancel_merge(*forwarded, code) : code;
+    if (code) { /* asked after the task had ended and before the awaiter went on: the request wins */
+        *forwarded = result == -ECANCELED ? sn_cancel_merge(*forwarded, code) : code;
+        return *forwarded;
+    }
     return *forwarded && result == -ECANCELED ? *forwarded : result;
 }
 

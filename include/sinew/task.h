@@ -109,8 +109,9 @@ SINEW_API intptr_t sinew_wait_for(sinew_task *task, sinew_time timeout);
 SINEW_API intptr_t sinew_shield(sinew_task *task);
 
 /*
- * Requests cancellation: counted, and delivered once per request at the task's current or next checkpoint as
- * -ECANCELED. A task that has not started never starts. Returns false when the task had already ended (or is NULL).
+ * Requests cancellation: counted, and delivered at the task's current or next checkpoint as -ECANCELED, once for all
+ * requests made until then. A task that has not started never starts; one that ends without another checkpoint ends
+ * with -ECANCELED instead of a result >= 0. Returns false when the task had already ended (or is NULL).
  * Never suspends. Any thread that holds a reference.
  */
 SINEW_API bool sinew_cancel(sinew_task *task);

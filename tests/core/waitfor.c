@@ -222,7 +222,31 @@ IN_RUNTIME(many_limits_pass_at_once)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(a_task_in_time_gives_its_result), cmocka_unit_test(null_gives_einval),
+static intptr_t cancel_the_parent_when_cancelled(void *arg)
+{
+    intptr_t r = sinew_sleep(SINEW_S(1000));
+    sinew_cancel(arg);
+    return r == -ECANCELED ? 9 : r;
+}
+
+static intptr_t wait_for_no_time(void *arg)
+{
+    sinew_time *limit = arg;
+    sinew_task *t = spawn_eager(cancel_the_parent_when_cancelled, sinew_self());
+    return sinew_wait_for(t, *limit);
+}
+
+/* The request comes when the task is as good as ended, before its parent goes on. */
+IN_RUNTIME_WITH(a_cancel_at_the_end_of_the_awaited_task_is_not_taken_for_the_limit, 1)
+{
+    sinew_time limits[] = {0, SINEW_US(1), SINEW_MS(1)};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        CHECK_EQ(sinew_await(sinew_spawn(wait_for_no_time, &limits[i])), -ECANCELED);
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(a_cancel_at_the_end_of_the_awaited_task_is_not_taken_for_the_limit),
+          cmocka_unit_test(a_task_in_time_gives_its_result), cmocka_unit_test(null_gives_einval),
           cmocka_unit_test(at_the_limit_the_task_is_cancelled_and_its_real_end_awaited),
           cmocka_unit_test(a_task_that_answers_the_limit_with_a_value_or_another_error_is_heard),
           cmocka_unit_test(without_time_left_an_unstarted_task_never_starts),
