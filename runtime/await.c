@@ -113,7 +113,8 @@ intptr_t sinew_await(sinew_task *t)
         p.frame.poll = forward;
         p.task = t;
         p.forwarded = 0;
-        intptr_t result = sn_task_end_in_place(t, sn_task_call(w, f, t, &p.frame));
+        intptr_t result = sn_task_call(w, f, t, &p.frame);
+        result = sn_task_end_in_place(sn_worker_self(), t, result);
         return SN_UNLIKELY(p.forwarded && result == -ECANCELED) ? p.forwarded : result;
     }
     int forwarded;

@@ -68,34 +68,46 @@ static bool over(gather *g)
     return !g->settled && sn_load(&g->first_error, acquire) != 0;
 }
 
-/* On the side fiber. */
+/* On the side fiber. The gather's fields are read once: nobody else looks at them until this fiber comes back. */
 static void run_children(void *arg)
 {
     gather *g = arg;
     sn_worker *w = sn_worker_self();
     sn_fiber *f = w->fiber;
+    sinew_task **tasks = g->tasks, *t = g->taken;
+    intptr_t *results = g->results;
+    size_t i = g->next - 1, n = g->n, left = g->left;
     for (;;) {
-        sinew_task *t = g->taken;
-        size_t i = g->next - 1;
         intptr_t result = sn_task_call_alone(w, f, t);
         if (sn_side_left(f)) { /* the child suspended: the gather went on without us and may be gone */
             sn_task_finish(t, result);
             return;
         }
-        record(g, i, sn_task_end_in_place(t, result));
         w = sn_worker_self();
-        if (over(g) || g->next == g->n)
-            return;
-        if (--w->budget <= 0) {
-            g->give_way = true;
-            return;
+        result = sn_task_end_in_place(w, t, result);
+        if (results)
+            results[i] = result;
+        tasks[i++] = NULL;
+        left--;
+        if (SN_UNLIKELY(result < 0)) {
+            note_error(g, result);
+            if (!g->settled)
+                break;
         }
-        t = g->tasks[g->next];
-        if (!t || !sn_task_take(w, t))
-            return;
-        g->taken = t;
-        g->next++;
+        if (i == n || !tasks[i])
+            break;
+        if (SN_UNLIKELY(--w->budget <= 0)) {
+            g->give_way = true;
+            break;
+        }
+        t = tasks[i];
+        if (!sn_task_take(w, t))
+            break;
+        g->next = i + 1; /* for the case that this one suspends */
+        g->left = left;
     }
+    g->next = i;
+    g->left = left;
 }
 
 static void run_unstarted(gather *g)

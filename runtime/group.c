@@ -90,7 +90,7 @@ int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
     if (refused) {
         int code = t->ext ? -ECANCELED : -ENOMEM;
         t->flags &= (uint8_t)~SN_TASK_GROUP;
-        sn_task_end_in_place(t, code); /* it never was queued */
+        sn_task_end_in_place(sn_worker_self(), t, code); /* it never was queued */
         return code;
     }
     sn_sub(&t->references, 1, relaxed); /* no handle */

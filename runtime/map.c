@@ -189,7 +189,7 @@ static void drop_token(stretch *s)
     if (sn_cas(s->slot, &expected, NULL, acq_rel)) {
         t->flags &= (uint8_t)~SN_TASK_HELPER;
         sn_sub(&s->job->helpers, 1, relaxed); /* not the last use of the job: the caller or a helper calls this */
-        sn_task_end_in_place(t, 0);
+        sn_task_end_in_place(sn_worker_self(), t, 0);
     } else {
         sn_task_unref(t);
     }
@@ -393,7 +393,7 @@ static void run_stretch(stretch *s, sn_fiber *f)
         if (SN_LIKELY(!SN_DEBUG && sn_task_unshared(w, t))) {
             sn_task_count_unshared(w);
         } else {
-            result = sn_task_end_in_place(t, result);
+            result = sn_task_end_in_place(sn_worker_self(), t, result);
             t = NULL;
         }
         record(j, i, result);

@@ -155,9 +155,8 @@ SN_INLINE void sn_task_count_unshared(sn_worker *w)
 intptr_t sn_task_end_shared(sinew_task *t, intptr_t result);
 
 /* Ends such a task and uses that reference up. Returns the result. */
-SN_INLINE intptr_t sn_task_end_in_place(sinew_task *t, intptr_t result)
+SN_INLINE intptr_t sn_task_end_in_place(sn_worker *w, sinew_task *t, intptr_t result)
 {
-    sn_worker *w = sn_worker_self();
     if (SN_UNLIKELY(!sn_task_unshared(w, t)))
         return sn_task_end_shared(t, result);
     sn_task_count_unshared(w);
