@@ -72,13 +72,14 @@ static void report(void)
            (long long)tables, (double)(rss + tables) / (double)m.at_once, (double)m.wall_ns / (double)m.tasks);
 }
 
-/* The last task spawned looks at the page tables while it and the others live; resident memory keeps its own peak. */
+/* The last task spawned looks at the page tables and counts the stacks in use; resident memory keeps its own peak.
+ * Where spawning takes longer than the nap, the first have ended by then, and the memory is that of fewer tasks. */
 static intptr_t sleeper(void *arg)
 {
     if ((size_t)arg == m.tasks - 1) {
         sinew_stats stats;
-        if (sinew_get_stats(&stats) == 0 && stats.tasks_finished < m.tasks)
-            m.at_once = m.tasks - (size_t)stats.tasks_finished;
+        if (sinew_get_stats(&stats) == 0 && stats.stacks_live > 1)
+            m.at_once = (size_t)stats.stacks_live - 1; /* without main's */
         note_memory();
     }
     return sinew_sleep(nap_ns);

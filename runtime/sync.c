@@ -2,28 +2,17 @@
 /*
  * Semaphore and mutex: a count and a queue of waiters under a spinlock held for a few instructions.
  *
- * A permit is handed over directly: post takes the oldest waiter off the queue and marks it granted, so nobody can come
- * between. A waiter that is cancelled takes itself off, or, if it was granted meanwhile, passes the permit on.
+ * A permit is handed over directly (waitq.h), so nobody can come between. A waiter that is cancelled takes itself off,
+ * or, if it was granted meanwhile, passes the permit on.
  */
-#include "runtime/cancel.h"
-#include "runtime/lock.h"
-#include "runtime/switch.h"
-#include "runtime/worker.h"
+#include "runtime/waitq.h"
 
 #include <sinew/sync.h>
-
-typedef struct waiter {
-    struct waiter *next, *previous; /* both ways: a cancel of a million waiters takes each out of the middle */
-    sn_fiber *fiber;
-    bool popped; /* under the lock: a permit is on its way */
-    _Atomic uint32_t
-        granted; /* release by post after its unlock, acquire by the waiter, which may then end the semaphore */
-} waiter;
 
 typedef struct sem {
     sn_lock lock;
     uint32_t permits;
-    waiter *first, *last;
+    sn_waitq waiters;
 } sem;
 
 _Static_assert(sizeof(sem) <= sizeof(sinew_sem), "sinew_sem is too small");
@@ -63,12 +52,6 @@ int sinew_sem_trywait(sinew_sem *handle)
     return got ? 0 : -EAGAIN;
 }
 
-static void leave_queue(sem *s, waiter *self)
-{
-    *(self->previous ? &self->previous->next : &s->first) = self->next;
-    *(self->next ? &self->next->previous : &s->last) = self->previous;
-}
-
 int sinew_sem_wait(sinew_sem *handle)
 {
     if (!handle)
@@ -77,33 +60,19 @@ int sinew_sem_wait(sinew_sem *handle)
     if (!w)
         return -EPERM;
     sem *s = sem_of(handle);
-    sn_fiber *f = w->fiber;
     bool biased = sn_lock_take(&s->lock, w);
     if (take(s)) {
         sn_lock_give(&s->lock, biased);
         return 0;
     }
-    waiter self = {.fiber = f, .previous = s->last};
-    *(s->last ? &s->last->next : &s->first) = &self;
-    s->last = &self;
+    sn_waiting self;
+    sn_waiting_init(&self, w->fiber);
+    sn_waitq_push(&s->waiters, &self);
     sn_lock_give(&s->lock, biased);
-
-    int code = sn_interrupt(f);
-    while (!code && !sn_load(&self.granted, acquire)) {
-        w = sn_park(w, f);
-        code = sn_interrupt_after_park(f);
-    }
+    int code = sn_waitq_wait(&s->waiters, &s->lock, &self, w);
     if (SN_UNLIKELY(code)) {
-        biased = sn_lock_take(&s->lock, w);
-        bool popped = self.popped;
-        if (!popped)
-            leave_queue(s, &self);
-        sn_lock_give(&s->lock, biased);
-        if (popped) {
-            while (!sn_load(&self.granted, acquire))
-                w = sn_park(w, f); /* the poster is between its unlock and its wake */
+        if (self.popped)
             sinew_sem_post(handle);
-        }
         return code;
     }
     sn_tsan_acquire(s);
@@ -114,20 +83,12 @@ int sinew_sem_wait(sinew_sem *handle)
 SN_INLINE void post(sem *s, bool biased)
 {
     sn_tsan_release(s);
-    waiter *oldest = s->first;
-    if (oldest) {
-        s->first = oldest->next;
-        *(s->first ? &s->first->previous : &s->last) = NULL;
-        oldest->popped = true;
-    } else {
+    sn_waiting *oldest = sn_waitq_pop(&s->waiters);
+    if (!oldest)
         s->permits++;
-    }
     sn_lock_give(&s->lock, biased); /* the semaphore may be gone once the permit is granted */
-    if (SN_LIKELY(oldest != NULL)) {
-        sn_fiber *f = oldest->fiber;
-        sn_store(&oldest->granted, 1, release); /* and so may the waiter */
-        sn_unpark(f);
-    }
+    if (SN_LIKELY(oldest != NULL))
+        sn_waiting_grant(oldest);
 }
 
 void sinew_sem_post(sinew_sem *handle)
