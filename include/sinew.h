@@ -8,8 +8,11 @@
 #define SINEW_H
 
 #include <sinew/base.h>
+#include <sinew/callback.h>
+#include <sinew/future.h>
 #include <sinew/group.h>
 #include <sinew/io.h>
+#include <sinew/local.h>
 #include <sinew/net.h>
 #include <sinew/runtime.h>
 #include <sinew/sync.h>

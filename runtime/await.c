@@ -9,6 +9,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/report.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
@@ -72,7 +73,7 @@ static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t, int *forwar
         }
     }
     sn_tsan_acquire(t);
-    intptr_t result = t->result;
+    intptr_t result = sn_task_ask(t);
     sn_task_unref(t);
     if (code) { /* asked after the task had ended and before the awaiter went on: the request wins */
         *forwarded = result == -ECANCELED ? sn_cancel_merge(*forwarded, code) : code;
@@ -117,6 +118,8 @@ intptr_t sinew_await(sinew_task *t)
         result = sn_task_end_in_place(sn_worker_self(), t, result);
         return SN_UNLIKELY(p.forwarded && result == -ECANCELED) ? p.forwarded : result;
     }
+    if (sn_task_is_foreign(w, t))
+        return -EXDEV;
     int forwarded;
     return await_parked(f, t, &forwarded);
 }
@@ -132,6 +135,8 @@ intptr_t sinew_shield(sinew_task *t)
     sn_task_check_handle("sinew_shield", t, true);
     if (t == f->task)
         return -EDEADLK;
+    if (sn_task_is_foreign(w, t))
+        return -EXDEV;
     sn_parked parked;
     int code = 0;
     if (sn_parked_add(&parked, f, t)) {
@@ -144,7 +149,7 @@ intptr_t sinew_shield(sinew_task *t)
             sn_task_remove_waiter(t, &parked.waiter);
     }
     sn_tsan_acquire(t);
-    intptr_t result = code ? code : t->result;
+    intptr_t result = code ? code : sn_task_ask(t);
     sn_task_unref(t);
     return result;
 }
@@ -153,13 +158,16 @@ intptr_t sinew_wait_for(sinew_task *t, sinew_time timeout)
 {
     if (!t)
         return -EINVAL;
-    if (!sn_worker_of_task())
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
         return -EPERM;
     sn_task_check_handle("sinew_wait_for", t, true);
+    if (sn_task_is_foreign(w, t))
+        return -EXDEV;
     if (timeout == SINEW_FOREVER || sn_task_done(t))
         return sinew_await(t);
     if (timeout <= 0) {
-        sn_fiber *f = sn_worker_self()->fiber;
+        sn_fiber *f = w->fiber;
         if (t == f->task)
             return -EDEADLK;
         sinew_cancel(t);

@@ -2,6 +2,8 @@
 /* Cancelling; the word, the columns and the rules stand in cancel.h. */
 #include "runtime/cancel.h"
 
+#include "runtime/future.h"
+
 #include <sched.h>
 
 void sn_cancel_nudge(sinew_task *t)
@@ -14,6 +16,8 @@ void sn_cancel_nudge(sinew_task *t)
 
 bool sn_cancel_request(sinew_task *t, uint32_t bits, bool count)
 {
+    if (t->flags & SN_TASK_FUTURE)
+        return sn_future_complete(t, sn_cancel_code(bits));
     uint32_t old = sn_load(&t->cancel, relaxed), changed;
     do {
         if (old & SN_CANCEL_ENDED)

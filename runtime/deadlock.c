@@ -42,6 +42,8 @@ static bool nothing_outside(sn_runtime *rt)
 static bool check(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
+    if (rt->embedding) /* plain threads may bring something at any time */
+        return false;
     /* A worker on the idle list may be about to leave it: it has completed an operation and queued what waited for it.
      * Completions count as such only after they have queued, and who leaves the list moves `departures` before it runs
      * anything. */

@@ -12,6 +12,7 @@
  */
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/report.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
@@ -120,8 +121,13 @@ static void run_unstarted(gather *g)
             continue;
         }
         sn_worker *w = sn_worker_self();
-        if (!sn_task_take(w, t))
+        if (!sn_task_take(w, t)) {
+            if (sn_task_is_foreign(w, t)) {
+                sn_task_unref(t);
+                record(g, i, -EXDEV);
+            }
             continue;
+        }
         g->taken = t;
         g->give_way = false;
         if (SN_UNLIKELY(sn_side_call(g->fiber, 0, run_children, g) == SN_SIDE_NO_MEMORY)) {
@@ -187,6 +193,8 @@ static void collect(gather *g)
         if (done)
             sn_tsan_acquire(t);
         record(g, i, done ? t->result : -EINPROGRESS);
+        if (!done || t->result < 0)
+            sn_task_asked(t); /* also the error that one still to end may bring */
         sn_task_unref(t);
     }
 }

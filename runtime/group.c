@@ -4,6 +4,9 @@
 
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/local.h"
+#include "runtime/name.h"
+#include "runtime/report.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
@@ -71,6 +74,8 @@ int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
     if (!t)
         return -ENOMEM;
     bool refused = !sn_task_extend(t);
+    if (!refused && sn_task_has_values(w->fiber->task))
+        t->ext->values = sn_context_ref(w->fiber->task->ext->values);
     if (!refused) {
         t->flags |= SN_TASK_GROUP;
         t->ext->group = group;
@@ -105,7 +110,9 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
     *(previous ? &previous->ext->sibling_next : &g->first) = next;
     *(next ? &next->ext->sibling_previous : &g->last) = previous;
     g->children--;
-    if (result < 0 && result != -ECANCELED && g->error == 0) {
+    bool failed = result < 0 && result != -ECANCELED;
+    bool late = failed && g->error != 0;
+    if (failed && !late) {
         g->error = (int)result;
         if (!g->cancelled)
             cancel_children(g, -ECANCELED);
@@ -120,6 +127,8 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
     ck_spinlock_unlock(&g->lock); /* the group may be gone after this */
     if (wake)
         sn_unpark(wake);
+    if (late)
+        sn_report(sn_task_runtime(t), "a task of a group failed after another one had", sn_task_name(t), result);
 }
 
 typedef struct in_place {

@@ -39,6 +39,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/fair.h"
+#include "runtime/local.h"
 #include "runtime/lock.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
@@ -72,7 +73,8 @@ struct job {
     char *args;
     size_t stride;
     intptr_t *results;
-    sn_fiber *fiber; /* the caller's */
+    const sinew_task *spawner; /* NULL, unless it has task-local values */
+    sn_fiber *fiber;           /* the caller's */
     _Atomic uint32_t cancelled;
 
     stretch own __attribute__((aligned(SN_CACHE_LINE))); /* the caller's; written for each element */
@@ -385,6 +387,12 @@ static void run_stretch(stretch *s, sn_fiber *f)
             record(j, i, -ENOMEM);
             continue;
         }
+        if (SN_UNLIKELY(j->spawner != NULL) && !sn_context_inherit(t, j->spawner)) {
+            record(j, i, -ENOMEM);
+            sn_task_unmake(w, t);
+            t = NULL;
+            continue;
+        }
         s->task = t;
         sn_task_begin(f, t);
         intptr_t result = sn_task_body(f, t);
@@ -464,6 +472,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     j.args = args;
     j.stride = stride;
     j.results = results;
+    j.spawner = sn_task_has_values(f->task) ? f->task : NULL;
     j.fiber = f;
     sn_store(&j.own.at, 0, relaxed);
     sn_store(&j.own.end, n, relaxed);

@@ -1,12 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Task names. A name nobody gave is made when somebody asks for it, and then kept. */
-#include "runtime/task.h"
+/*
+ * Task names. A name nobody gave is made when somebody asks for it, and then kept.
+ *
+ * Tasks with a name are listed, so that a listing of all tasks finds their names without touching what only they and
+ * those who hold a reference may touch.
+ */
+#include "runtime/name.h"
+
+#include <sinew/runtime.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 
 static ck_spinlock_t naming = CK_SPINLOCK_INITIALIZER;
 static _Atomic uint64_t names;
+static sinew_task *named; /* under the lock */
+
+/* The lock is held. */
+static void enlist(sinew_task *t, char *name)
+{
+    sn_task_ext *ext = t->ext;
+    ext->name = name;
+    ext->named_previous = NULL;
+    ext->named_next = named;
+    if (named)
+        named->ext->named_previous = t;
+    named = t;
+}
+
+const char *sn_task_name(sinew_task *t)
+{
+    sn_task_ext *ext = sn_task_extend(t);
+    if (!ext)
+        return "(no memory for a name)";
+    ck_spinlock_lock(&naming);
+    const char *name = ext->name;
+    ck_spinlock_unlock(&naming);
+    if (name)
+        return name;
+    char text[32], *made;
+    snprintf(text, sizeof text, "%s-%llu", t->flags & SN_TASK_FUTURE ? "Future" : "Task",
+             (unsigned long long)sn_add(&names, 1, relaxed) + 1);
+    made = strdup(text);
+    if (!made)
+        return "(no memory for a name)";
+    ck_spinlock_lock(&naming);
+    if (!ext->name) {
+        enlist(t, made);
+        made = NULL;
+    }
+    ck_spinlock_unlock(&naming);
+    free(made); /* somebody else was first */
+    return ext->name;
+}
+
+void sn_task_set_name(sinew_task *t, char *name)
+{
+    ck_spinlock_lock(&naming);
+    enlist(t, name);
+    ck_spinlock_unlock(&naming);
+}
+
+void sn_task_forget_name(sinew_task *t)
+{
+    sn_task_ext *ext = t->ext;
+    if (!ext->name)
+        return;
+    ck_spinlock_lock(&naming);
+    *(ext->named_previous ? &ext->named_previous->ext->named_next : &named) = ext->named_next;
+    if (ext->named_next)
+        ext->named_next->ext->named_previous = ext->named_previous;
+    ck_spinlock_unlock(&naming);
+    free(ext->name);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    uintptr_t left = (uintptr_t)((const sinew_task_info *)a)->id, right = (uintptr_t)((const sinew_task_info *)b)->id;
+    return (left > right) - (left < right);
+}
+
+void sn_names_fill(sinew_task_info *infos, size_t n)
+{
+    qsort(infos, n, sizeof *infos, by_id);
+    ck_spinlock_lock(&naming);
+    for (const sinew_task *t = named; t; t = t->ext->named_next) {
+        sinew_task_info wanted = {.id = t};
+        sinew_task_info *info = bsearch(&wanted, infos, n, sizeof *infos, by_id);
+        if (info)
+            snprintf(info->name, sizeof info->name, "%s", t->ext->name);
+    }
+    ck_spinlock_unlock(&naming);
+}
 
 const char *sinew_name(const sinew_task *task)
 {
@@ -14,16 +99,5 @@ const char *sinew_name(const sinew_task *task)
         return "(none)";
     sinew_task *t = (sinew_task *)(uintptr_t)task;
     sn_task_check_handle("sinew_name", t, false);
-    ck_spinlock_lock(&naming);
-    const char *name = "(no memory for a name)";
-    sn_task_ext *ext = sn_task_extend(t);
-    if (ext && !ext->name) {
-        char text[32];
-        snprintf(text, sizeof text, "Task-%llu", (unsigned long long)sn_add(&names, 1, relaxed) + 1);
-        ext->name = strdup(text);
-    }
-    if (ext && ext->name)
-        name = ext->name;
-    ck_spinlock_unlock(&naming);
-    return name;
+    return sn_task_name(t);
 }

@@ -6,9 +6,11 @@
  * (rings demand that) and reports; only when all have succeeded does main start, so a refused resource is an error of
  * sinew_run and nothing has run yet.
  */
+#include "runtime/callback.h"
 #include "runtime/cancel.h"
 #include "runtime/options.h"
 #include "runtime/overflow.h"
+#include "runtime/report.h"
 #include "runtime/task_hot.h"
 
 #include <limits.h>
@@ -142,6 +144,8 @@ static int init_worker(sn_runtime *rt, uint32_t index, uint64_t seed)
 
 static void free_runtime(sn_runtime *rt)
 {
+    while (sn_load(&rt->guests, acquire) != 0) /* threads that were woken by the end of a task and have not run yet */
+        sched_yield();
     if (rt->workers)
         for (uint32_t i = 0; i < rt->workers_count; i++) {
             sn_runq_destroy(&rt->workers[i].runq);
@@ -165,7 +169,7 @@ static sn_runtime *new_runtime(const sinew_options *opt)
     rt->in_place_bytes = opt->stack_bytes / SN_IN_PLACE_SHARE;
     sn_idle_init(&rt->idle);
     sn_stacks_init(&rt->stacks, opt->stack_bytes);
-    rt->task_pool = sn_task_pool_new();
+    rt->task_pool = sn_task_pool_new(rt);
     if (rt->task_pool && posix_memalign((void **)&rt->workers, SN_CACHE_LINE, opt->workers * sizeof *rt->workers) != 0)
         rt->workers = NULL;
     if (rt->workers) {
@@ -231,10 +235,13 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
         sn_worker_loop(self);
     if (interrupt)
         give_interrupt_back(&previous_interrupt);
+    sn_callbacks_end(rt);
     pthread_barrier_wait(&rt->end);
     sn_tsan_acquire(rt);
-    if (rt->main_task)
+    if (rt->main_task) {
+        sn_task_asked(rt->main_task);
         sn_task_unref(rt->main_task);
+    }
     leave_thread(self);
     for (uint32_t i = 1; i < started; i++)
         pthread_join(rt->workers[i].thread, NULL);
@@ -318,6 +325,7 @@ int sinew_get_stats(sinew_stats *out)
         out->ops_completed += sn_load(&c->completed, relaxed);
         live += sn_load(&c->fibers_live, relaxed);
     }
+    out->tasks_spawned += sn_load(&rt->injected[0], relaxed) + sn_load(&rt->injected[1], relaxed);
     out->stacks_pooled = sn_load(&rt->stacks.pooled_count, relaxed);
     out->stacks_live = live > 0 ? (uint64_t)live : 0;
     return 0;

@@ -26,16 +26,28 @@ static bool any_left(sn_runtime *rt, unsigned parity)
                     sn_load(&rt->workers[i].counters.in_place[parity], acquire);
     for (uint32_t i = 0; i < rt->workers_count; i++)
         spawned += sn_load(&rt->workers[i].counters.spawned[parity], acquire);
-    return spawned != finished;
+    return spawned + sn_load(&rt->injected[parity], acquire) != finished;
+}
+
+/* For tasks that come from outside: inject.h. */
+static void set_gate(sn_runtime *rt, bool closed)
+{
+    ck_spinlock_lock(&rt->inject_lock);
+    rt->inject_closed = closed;
+    ck_spinlock_unlock(&rt->inject_lock);
 }
 
 static void step(sn_runtime *rt)
 {
     while (!any_left(rt, (sn_load(&rt->wave, relaxed) - 1) & 1)) {
         if (!any_left(rt, sn_load(&rt->wave, relaxed) & 1)) {
-            if (!sn_exchange(&rt->stop, 1, acq_rel))
-                sn_wake_all(rt);
-            return;
+            set_gate(rt, true);
+            if (!any_left(rt, 0) && !any_left(rt, 1)) {
+                if (!sn_exchange(&rt->stop, 1, acq_rel))
+                    sn_wake_all(rt);
+                return;
+            }
+            set_gate(rt, false); /* something came in before it was closed */
         }
         begin_wave(rt);
     }

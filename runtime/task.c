@@ -5,7 +5,10 @@
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
 #include "runtime/group.h"
+#include "runtime/local.h"
 #include "runtime/map.h"
+#include "runtime/name.h"
+#include "runtime/report.h"
 #include "runtime/shutdown.h"
 #include "runtime/task_hot.h"
 
@@ -14,15 +17,21 @@
 
 sn_task_ext *sn_task_extend(sinew_task *t)
 {
-    if (!t->ext)
-        t->ext = calloc(1, sizeof *t->ext);
-    return t->ext;
+    sn_task_ext *ext = __atomic_load_n(&t->ext, __ATOMIC_ACQUIRE);
+    if (ext)
+        return ext;
+    sn_task_ext *made = calloc(1, sizeof *made);
+    if (made && __atomic_compare_exchange_n(&t->ext, &ext, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return made;
+    free(made); /* somebody else was first, or there is no memory */
+    return ext;
 }
 
-static void free_slow(sinew_task *t)
+void sn_task_free_ext(sinew_task *t)
 {
     if (t->ext) {
-        free(t->ext->name);
+        sn_task_forget_name(t);
+        sn_context_unref(t->ext->values);
         free(t->ext);
         t->ext = NULL;
     }
@@ -45,7 +54,12 @@ void sn_task_push(sn_worker *w, sinew_task *t)
 
 static SN_NOINLINE sinew_task *spawn_slow(sn_worker *w, sinew_fn fn, void *arg)
 {
+    const sinew_task *self = w->fiber->task;
     sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, fn, arg) : NULL;
+    if (t && sn_task_has_values(self) && !sn_context_inherit(t, self)) {
+        sn_task_unmake(w, t);
+        t = NULL;
+    }
     if (t)
         sn_task_push(w, t);
     return t;
@@ -61,10 +75,11 @@ static SN_NOINLINE sinew_task *spawned_with_sleepers(sn_worker *w, sinew_task *t
 sinew_task *sinew_spawn(sinew_fn fn, void *arg)
 {
     sn_worker *w = sn_worker_self();
-    if (SN_UNLIKELY(!w || !w->fiber->task || !fn))
+    const sinew_task *self;
+    if (SN_UNLIKELY(!w || !(self = w->fiber->task) || !fn))
         return NULL;
     sinew_task *t = w->free_tasks;
-    if (SN_UNLIKELY(!t || sn_runq_full(&w->runq)))
+    if (SN_UNLIKELY(!t || self->ext || sn_runq_full(&w->runq)))
         return spawn_slow(w, fn, arg);
     w->free_tasks = t->next;
     sn_task_init(w, t, fn, arg);
@@ -92,18 +107,22 @@ sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *
                     SINEW_STACK_BYTES_MIN, SINEW_STACK_BYTES_MAX);
         return NULL;
     }
-    sn_task_ext ext = {0};
-    if (opt->name && !(ext.name = strdup(opt->name)))
+    char *name = NULL;
+    if (opt->name && !(name = strdup(opt->name)))
         return NULL;
+    const sinew_task *self = w->fiber->task;
     sinew_task *t = sn_task_make(w, fn, arg);
-    if (t && (ext.name || opt->stack_bytes || opt->pinned)) {
+    if (t && sn_task_has_values(self) && !sn_context_inherit(t, self)) {
+        sn_task_unmake(w, t);
+        t = NULL;
+    }
+    if (t && (name || opt->stack_bytes || opt->pinned)) {
         if (!sn_task_extend(t)) {
-            sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
-            sn_bump(&w->counters.freed, 1);
-            sn_task_free(w, t);
+            sn_task_unmake(w, t);
             t = NULL;
         } else {
-            *t->ext = ext;
+            if (name)
+                sn_task_set_name(t, name);
             if (opt->stack_bytes) {
                 size_t whole = SINEW_STACK_BYTES_MIN;
                 while (whole < opt->stack_bytes)
@@ -116,7 +135,7 @@ sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *
         }
     }
     if (!t) {
-        free(ext.name);
+        free(name);
         return NULL;
     }
     if (opt->eager) {
@@ -239,6 +258,15 @@ static void fire_waiters(sinew_task *t, intptr_t result)
     unlock_waiters(t, SN_WAITERS_DONE);
 }
 
+void sn_task_publish(sinew_task *t, intptr_t result)
+{
+    t->state = SN_TASK_DONE;
+    t->result = result;
+    uintptr_t none = 0;
+    if (SN_UNLIKELY(!sn_cas(&t->waiters, &none, SN_WAITERS_DONE, acq_rel))) /* W1 */
+        fire_waiters(t, result);
+}
+
 intptr_t sn_task_finish(sinew_task *t, intptr_t result)
 {
     sn_worker *w = sn_worker_self();
@@ -249,11 +277,7 @@ intptr_t sn_task_finish(sinew_task *t, intptr_t result)
     /* Counted before it is published, so that who has awaited a task finds it counted. */
     sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
     sn_tsan_release(t);
-    t->state = SN_TASK_DONE;
-    t->result = result;
-    uintptr_t none = 0;
-    if (SN_UNLIKELY(!sn_cas(&t->waiters, &none, SN_WAITERS_DONE, acq_rel))) /* W1 */
-        fire_waiters(t, result);
+    sn_task_publish(t, result);
     if (group)
         sn_group_child_done(group, t, result);
     if (t->flags & SN_TASK_HELPER)
@@ -270,6 +294,8 @@ intptr_t sn_task_end_shared(sinew_task *t, intptr_t result)
 {
     sn_bump(&sn_worker_self()->counters.in_place_slow, 1);
     result = sn_task_finish(t, result);
+    if (result < 0)
+        sn_task_asked(t);
     sn_task_unref(t);
     return result;
 }
@@ -278,14 +304,21 @@ void sn_task_unref(sinew_task *t)
 {
     if (sn_sub(&t->references, 1, acq_rel) != 1)
         return;
-    sn_worker *w = sn_worker_self();
-    free_slow(t);
+    bool done = sn_load(&t->waiters, relaxed) == SN_WAITERS_DONE; /* else a future that nobody completed */
+    if (SN_UNLIKELY(done && t->result < 0))
+        sn_report_unasked(t);
+    sn_task_free_ext(t);
     sn_store(&t->waiters, 0, relaxed);
-    if (SN_LIKELY(w != NULL)) {
+    sn_runtime *rt = sn_task_runtime(t);
+    sn_worker *w = sn_worker_self();
+    if (SN_LIKELY(w && w->runtime == rt)) {
         sn_bump(&w->counters.freed, 1);
         sn_task_free(w, t);
-    } else if (sn_load(&t->fiber, relaxed)) /* one that never had a fiber stays unused until the runtime ends */
-        sn_task_pool_put(sn_load(&t->fiber, relaxed)->runtime->task_pool, t);
+    } else if (rt) {
+        sn_task_pool_put(rt->task_pool, t);
+    } else {
+        free(t);
+    }
 }
 
 sinew_task *sinew_ref(sinew_task *t)
@@ -320,4 +353,15 @@ bool sinew_done(const sinew_task *t)
     if (done)
         sn_tsan_acquire(t);
     return done;
+}
+
+intptr_t sinew_result(sinew_task *t)
+{
+    if (!t)
+        return -EINVAL;
+    sn_task_check_handle("sinew_result", t, false);
+    if (!sn_task_done(t))
+        return -EINPROGRESS;
+    sn_tsan_acquire(t);
+    return sn_task_ask(t);
 }

@@ -40,6 +40,8 @@ enum {
     SN_TASK_OWN_STACK = 2, /* ext->stack_bytes asks for so much */
     SN_TASK_GROUP = 4,     /* ext->group wants to know when it ends */
     SN_TASK_HELPER = 8,    /* of a map, which wants to know the same */
+    SN_TASK_FUTURE = 16,   /* no body: future.h */
+    SN_TASK_ASKED = 32,    /* its result was asked for: an error need not be reported. Set late, by anyone */
     SN_TASK_WAVE = 0x80,   /* the parity of the shutdown wave it was spawned in */
 };
 
@@ -54,7 +56,9 @@ struct sn_waiter {
 
 /* What only some tasks have. */
 typedef struct sn_task_ext {
-    char *name; /* owned */
+    char *name;                              /* owned; name.c */
+    sinew_task *named_next, *named_previous; /* under the lock of names */
+    struct sn_context_values *values;        /* task-local ones, owned; local.h */
     size_t stack_bytes;
     struct sn_group *group;
     sinew_task *sibling_next, *sibling_previous; /* under the group's lock */
@@ -97,15 +101,19 @@ _Static_assert(sizeof(sinew_task) == SN_CACHE_LINE, "a task descriptor is one ca
 #define SN_WAITERS_DONE ((uintptr_t)2)
 
 /* The pool of a runtime. */
-struct sn_task_pool *sn_task_pool_new(void);
+struct sn_task_pool *sn_task_pool_new(sn_runtime *rt);
 void sn_task_pool_destroy(struct sn_task_pool *pool);
+sinew_task *sn_task_pool_get(struct sn_task_pool *pool); /* from any thread; NULL: no memory */
+/* All descriptors that were ever in use, while they go on changing. Any thread. */
+void sn_task_pool_visit(struct sn_task_pool *pool, void (*visit)(const sinew_task *t, void *arg), void *arg);
 bool sn_task_pool_refill(sn_worker *w);
 /* Gives what the worker has too much of back to the runtime's pool. */
 void sn_task_pool_balance(sn_worker *w);
 void sn_task_pool_put(struct sn_task_pool *pool, sinew_task *t); /* from any thread */
 
 /* Making a task: sn_task_make in task_hot.h. */
-sn_task_ext *sn_task_extend(sinew_task *t); /* NULL: no memory */
+sn_task_ext *sn_task_extend(sinew_task *t); /* NULL: no memory. Any thread that has a reference */
+void sn_task_free_ext(sinew_task *t);
 
 /* Queues a NEW task on the calling worker. The caller has made sure of room: sn_runq_reserve. */
 void sn_task_push(sn_worker *w, sinew_task *t);
@@ -120,6 +128,9 @@ bool sn_task_fits(const sn_fiber *f, const sinew_task *t);
 /* Starts the task on the running fiber and finishes it. */
 void sn_task_run(sn_fiber *f, sinew_task *t);
 
+/* Makes a task that has ended known as such, and fires its waiters. */
+void sn_task_publish(sinew_task *t, intptr_t result);
+
 /* Ends a task: settles the result with cancels that came too late to be delivered, publishes it, fires the waiters,
  * drops the execution's reference. Returns the result. */
 intptr_t sn_task_finish(sinew_task *t, intptr_t result);
@@ -131,6 +142,16 @@ SN_INLINE bool sn_task_has_room(const sn_worker *w, const sn_fiber *f)
 }
 
 void sn_task_unref(sinew_task *t);
+
+/* Whose task it is; NULL: a future, which is nobody's. */
+sn_runtime *sn_task_runtime(const sinew_task *t);
+
+/* May tasks of this worker's runtime not wait for it? */
+SN_INLINE bool sn_task_is_foreign(const sn_worker *w, const sinew_task *t)
+{
+    const sn_runtime *rt = sn_task_runtime(t);
+    return SN_UNLIKELY(rt != w->runtime && rt != NULL);
+}
 
 SN_INLINE bool sn_task_done(const sinew_task *t)
 {
@@ -147,6 +168,8 @@ bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w);
 SN_INLINE void sn_task_check_handle(const char *call, const sinew_task *t, bool consumes)
 {
 #if SN_DEBUG
+    if (t->flags & SN_TASK_FUTURE)
+        return; /* those are also held by handles of their own */
     uint32_t references = sn_load(&((sinew_task *)(uintptr_t)t)->references, acquire);
     SN_CHECK(references > 1 || (references == 1 && (!consumes || sn_task_done(t))),
              "%s: this task handle was used up before (by await, gather, detach, ...); take a sinew_ref first if you "

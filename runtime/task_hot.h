@@ -22,6 +22,7 @@ SN_INLINE void sn_task_free(sn_worker *w, sinew_task *t)
     sn_store(&t->references, 0, relaxed);
     sn_task_pool_put(w->runtime->task_pool, t);
 #else
+    t->state = SN_TASK_FREE;
     t->next = w->free_tasks;
     w->free_tasks = t;
 #endif
@@ -59,6 +60,14 @@ SN_INLINE sinew_task *sn_task_make(sn_worker *w, sinew_fn fn, void *arg)
     return t;
 }
 
+/* Takes back one that nobody has seen. */
+SN_INLINE void sn_task_unmake(sn_worker *w, sinew_task *t)
+{
+    sn_bump(&w->counters.finished[t->flags / SN_TASK_WAVE], 1);
+    sn_bump(&w->counters.freed, 1);
+    sn_task_free(w, t);
+}
+
 /* If the task waits unstarted in the caller's own queue, takes it out: the caller must run it. */
 SN_INLINE bool sn_task_take(sn_worker *w, sinew_task *t)
 {
@@ -73,7 +82,9 @@ SN_INLINE void sn_task_begin(sn_fiber *f, sinew_task *t)
     SN_DCHECK(t->state == SN_TASK_NEW, "a task is started twice");
     f->task = t;
     f->fresh = true;
-    t->state = SN_TASK_STARTED;
+#if SN_DEBUG
+    t->state = SN_TASK_STARTED; /* else NEW means both, which is enough for listings */
+#endif
     sn_store(&t->fiber, f, relaxed); /* k1 in cancel.h */
 }
 

@@ -71,6 +71,8 @@ int sinew_wait(sinew_task *const *tasks, size_t n, sinew_wait_mode mode, sinew_t
         if (!tasks[i])
             return -EINVAL;
         sn_task_check_handle("sinew_wait", tasks[i], false);
+        if (sn_task_is_foreign(worker, tasks[i]))
+            return -EXDEV;
     }
     sn_fiber *f = worker->fiber;
     int code = sn_interrupt(f);

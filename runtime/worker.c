@@ -15,6 +15,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/inject.h"
 #include "runtime/switch.h"
 #include "runtime/task.h"
 
@@ -104,6 +105,8 @@ static void drain_inbox(sn_worker *w)
             sn_unpark(f);
         } else if (m->kind == SN_MESSAGE_FIBER && ((sn_fiber *)m->subject)->pinned < 0) {
             sn_push(w, m->subject);
+        } else if (m->kind == SN_MESSAGE_TASK) {
+            sn_inject_arrived(w, m->subject);
         } else {
             sn_pinned_push(w, m);
         }

@@ -105,7 +105,20 @@ struct sn_runtime {
     intptr_t main_result;
     _Atomic uint32_t interrupted; /* SIGINT arrived */
     bool interrupt_handled;
-    bool deadlock_reported; /* under the next one */
+    /* inject.h: counts by the wave's parity, and whether more may come */
+    ck_spinlock_t inject_lock;
+    bool inject_closed;
+    _Atomic uint64_t injected[2];
+    /* callback.c */
+    ck_spinlock_t callbacks_lock;
+    struct sn_callback *callbacks_waiting, *callbacks_fired;
+    /* report.h */
+    ck_spinlock_t report_lock;
+    sinew_error_handler report_handler; /* NULL: a line on stderr */
+    void *report_arg;
+    struct sn_embedding *embedding; /* embed.c; NULL: a sinew_run */
+    _Atomic uint32_t guests;        /* plain threads that use it still: join.c */
+    bool deadlock_reported;         /* under the next one */
     ck_spinlock_t deadlock_lock;
     _Atomic uint32_t shutdown_requests;
     pthread_barrier_t end; /* all workers have left their loops */

@@ -60,6 +60,73 @@ SINEW_API intptr_t sinew_run(sinew_fn fn, void *arg);
  */
 SINEW_API intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg);
 
+/* A runtime, for threads that are not its tasks. */
+typedef struct sinew_runtime sinew_runtime;
+
+/*
+ * Starts a runtime beside the calling thread, for programs whose main thread is not a task. *out is valid until
+ * sinew_runtime_stop. 0, or a negative errno as of sinew_run_with (and then *out is NULL), -EINVAL when out is NULL.
+ * SIGINT is left alone; deadlocks are not reported, since any thread may bring work. Blocks until it runs. Any thread
+ * but a task's.
+ */
+SINEW_API int sinew_runtime_start(const sinew_options *opt, sinew_runtime **out);
+
+/*
+ * Cancels what is left in it, waits for all of it, and ends it; handles of its tasks end with it. 0, -EINVAL (NULL, or
+ * the runtime of a sinew_run), -EDEADLK inside a task, -EALREADY when another thread is stopping it. Blocks the calling
+ * thread.
+ */
+SINEW_API int sinew_runtime_stop(sinew_runtime *rt);
+
+/* Runs fn(arg) as a task of the runtime and waits for it: sinew_run in a runtime that goes on (asyncio.Runner.run). Its
+ * result; -EINVAL, -ENOMEM (also when it is stopping), -EDEADLK inside a task. Blocks the calling thread. */
+SINEW_API intptr_t sinew_runtime_run(sinew_runtime *rt, sinew_fn fn, void *arg);
+
+/* The caller's runtime, also that of a sinew_run, valid until that returns; NULL outside of a task. Never suspends. */
+SINEW_API sinew_runtime *sinew_runtime_self(void);
+
+/*
+ * Spawns a task in the runtime, from any thread or any task, and returns a reference to it: for sinew_task_join,
+ * sinew_cancel, sinew_done, sinew_result, sinew_name and sinew_detach in a plain thread, for everything in a task of
+ * that runtime. NULL: no memory, rt or fn is NULL, or the runtime is ending. Never suspends. Follows
+ * asyncio.run_coroutine_threadsafe.
+ */
+SINEW_API sinew_task *sinew_spawn_on(sinew_runtime *rt, sinew_fn fn, void *arg);
+
+/* Waits, in a thread that runs no tasks, for a task's end; uses the reference up and returns the result. -EINVAL for
+ * NULL, -EDEADLK inside a task (the reference is not used up). Blocks the calling thread; it cannot be cancelled, the
+ * task can. */
+SINEW_API intptr_t sinew_task_join(sinew_task *task);
+
+/* What is said of an error that nobody asked for. */
+typedef struct sinew_error_report {
+    const char *what; /* a sentence */
+    const char *name; /* of the task; valid during the call */
+    intptr_t error;   /* a negative errno */
+} sinew_error_report;
+
+/* Called in whatever thread the last reference went, which may be inside of another call of sinew: it must not suspend.
+ */
+typedef void (*sinew_error_handler)(const sinew_error_report *report, void *arg);
+
+/* Sets the handler of the caller's runtime; NULL: a line on stderr, the default. 0, or -EPERM outside of a task. Never
+ * suspends. Follows loop.set_exception_handler. */
+SINEW_API int sinew_set_error_handler(sinew_error_handler handler, void *arg);
+
+/* One task of a listing. */
+typedef struct sinew_task_info {
+    const void *id; /* the address of its handle: to compare with, not to use */
+    char name[48];  /* cut if longer; empty when none was given and nobody has asked for it */
+} sinew_task_info;
+
+/*
+ * Lists the tasks of a runtime (NULL: the caller's) that have not ended, the caller included, sorted by id: writes up
+ * to `max` of them to `out` and returns how many there are. Tasks go on meanwhile: one that lives through the whole
+ * call is listed, one that had ended before is not. 0 outside of a task for NULL. Any thread. Never suspends. Follows
+ * asyncio.all_tasks.
+ */
+SINEW_API size_t sinew_tasks(sinew_runtime *rt, sinew_task_info *out, size_t max);
+
 /* How many workers the caller's runtime has; 0 outside of a task. Never suspends. */
 SINEW_API unsigned sinew_workers(void);
 

@@ -10,9 +10,13 @@
  * each use one up; sinew_ref makes another. The last reference gone, the task still runs to its end. Debug builds stop
  * with a message when a handle is used after its last reference.
  *
- * All calls here except sinew_done, sinew_name, sinew_cancel, sinew_ref and sinew_detach are for tasks
- * of the runtime that owns the handle; outside of a task they return -EPERM (or NULL, false). A task of another runtime
- * must not use the handle. Handles end with their runtime: once sinew_run has returned none may be used, in any thread.
+ * All calls here except sinew_done, sinew_result, sinew_name, sinew_cancel, sinew_ref and sinew_detach are for tasks
+ * of the runtime that owns the handle: outside of a task they return -EPERM (or NULL, false), in a task of another
+ * runtime -EXDEV. A plain thread waits with sinew_task_join. Handles end with their runtime: once sinew_run has
+ * returned none may be used, in any thread.
+ *
+ * Errors. A task that ended with an error (other than -ECANCELED) whose result nobody has had by the time its last
+ * reference goes is reported to the error handler (sinew_set_error_handler), by default with a line on stderr.
  */
 #ifndef SINEW_TASK_H
 #define SINEW_TASK_H
@@ -128,6 +132,10 @@ SINEW_API sinew_task *sinew_self(void);
 
 /* Has the task ended? Any thread. NULL gives true. */
 SINEW_API bool sinew_done(const sinew_task *task);
+
+/* The result of a task that has ended; -EINPROGRESS while it has not, -EINVAL for NULL. Uses nothing up. Any thread.
+ * Never suspends. */
+SINEW_API intptr_t sinew_result(sinew_task *task);
 
 /* The task's name, valid while the caller holds its reference; "Task-N" unless one was given. NULL gives "(none)". */
 SINEW_API const char *sinew_name(const sinew_task *task);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Callbacks at a task's end.
+ *
+ * A callback is a waiter on the task with a descriptor made in advance; when it fires, that descriptor is injected
+ * (inject.h) as a task that calls the function. So nothing can be refused once it is registered, and the end of a task
+ * runs nobody's code.
+ *
+ *   WAITING --fires--> FIRED --its task runs--> gone
+ *      `-----removed, or the runtime ends---------^
+ *
+ * The runtime lists what waits and what has fired, under its lock. Whoever takes a callback out of the first list
+ * decides what becomes of it. Locks: the task's list of waiters is locked while a callback fires, so nobody asks for
+ * that one with the runtime's held; who removes takes it out of the runtime's list first, and then waits, in
+ * sn_task_remove_waiter, until a fire that has come too late has passed.
+ */
+#include "runtime/callback.h"
+
+#include "runtime/inject.h"
+#include "runtime/local.h"
+#include "runtime/report.h"
+
+#include <sinew/callback.h>
+#include <sinew/task.h>
+#include <stdlib.h>
+
+typedef struct sn_callback {
+    sn_waiter waiter;
+    struct sn_callback *next, *previous;
+    sn_runtime *runtime;
+    sinew_task *target; /* a reference */
+    sinew_task *run;
+    sinew_done_fn fn;
+    void *arg;
+    bool waiting; /* in the first list */
+} sn_callback;
+
+/* The lock is held. */
+static void link_to(sn_callback **list, sn_callback *c)
+{
+    c->next = *list;
+    c->previous = NULL;
+    if (*list)
+        (*list)->previous = c;
+    *list = c;
+}
+
+static void unlink_from(sn_callback **list, sn_callback *c)
+{
+    *(c->previous ? &c->previous->next : list) = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+}
+
+static void destroy(sn_callback *c)
+{
+    sn_task_unref(c->target);
+    free(c);
+}
+
+static intptr_t run(void *arg)
+{
+    sn_callback *c = arg;
+    sn_runtime *rt = c->runtime;
+    ck_spinlock_lock(&rt->callbacks_lock);
+    unlink_from(&rt->callbacks_fired, c);
+    ck_spinlock_unlock(&rt->callbacks_lock);
+    sn_tsan_acquire(c->target);
+    intptr_t result = c->fn(c->target, c->arg);
+    destroy(c);
+    return result;
+}
+
+static void fire(sn_waiter *waiter, intptr_t result)
+{
+    (void)result;
+    sn_callback *c = SN_CONTAINER(waiter, sn_callback, waiter);
+    sn_runtime *rt = c->runtime;
+    ck_spinlock_lock(&rt->callbacks_lock);
+    bool ours = c->waiting;
+    if (ours) {
+        c->waiting = false;
+        unlink_from(&rt->callbacks_waiting, c);
+        link_to(&rt->callbacks_fired, c);
+    }
+    ck_spinlock_unlock(&rt->callbacks_lock);
+    if (ours)
+        sn_inject(rt, c->run); /* false: the runtime has ended, and drops what has fired */
+}
+
+int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    if (!task || !fn)
+        return -EINVAL;
+    sn_task_check_handle("sinew_on_done", task, false);
+    if (sn_task_is_foreign(w, task))
+        return -EXDEV;
+    sn_runtime *rt = w->runtime;
+    sn_callback *c = calloc(1, sizeof *c);
+    sinew_task *runner = c ? sn_inject_make(rt, run, c, 1) : NULL;
+    if (!runner) {
+        free(c);
+        return -ENOMEM;
+    }
+    runner->ext->values = sn_context_ref(sn_context_current());
+    *c = (sn_callback){.waiter.fire = fire,
+                       .runtime = rt,
+                       .target = sinew_ref(task),
+                       .run = runner,
+                       .fn = fn,
+                       .arg = arg,
+                       .waiting = true};
+    ck_spinlock_lock(&rt->callbacks_lock);
+    link_to(&rt->callbacks_waiting, c);
+    ck_spinlock_unlock(&rt->callbacks_lock);
+    if (!sn_task_add_waiter(task, &c->waiter))
+        fire(&c->waiter, 0);
+    return 0;
+}
+
+/* Takes one of them out of the list; NULL: none. */
+static sn_callback *take(sn_runtime *rt, const sinew_task *task, sinew_done_fn fn)
+{
+    ck_spinlock_lock(&rt->callbacks_lock);
+    sn_callback *c = rt->callbacks_waiting;
+    while (c && task && (c->target != task || c->fn != fn))
+        c = c->next;
+    if (c) {
+        unlink_from(&rt->callbacks_waiting, c);
+        c->waiting = false;
+    }
+    ck_spinlock_unlock(&rt->callbacks_lock);
+    return c;
+}
+
+static void drop(sn_runtime *rt, sn_callback *c)
+{
+    sn_task_remove_waiter(c->target, &c->waiter);
+    sn_inject_drop(rt, c->run);
+    destroy(c);
+}
+
+int sinew_on_done_remove(sinew_task *task, sinew_done_fn fn)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    if (!task || !fn)
+        return -EINVAL;
+    sn_task_check_handle("sinew_on_done_remove", task, false);
+    int removed = 0;
+    for (sn_callback *c; (c = take(w->runtime, task, fn)) != NULL; removed++)
+        drop(w->runtime, c);
+    return removed;
+}
+
+void sn_callbacks_end(sn_runtime *rt)
+{
+    for (sn_callback *c; (c = take(rt, NULL, NULL)) != NULL;)
+        drop(rt, c);
+    while (rt->callbacks_fired) { /* cancelled before they ran, or refused */
+        sn_callback *c = rt->callbacks_fired;
+        rt->callbacks_fired = c->next;
+        destroy(c);
+    }
+}

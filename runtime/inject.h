@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tasks that come from outside of the workers, or from no task: spawned by a plain thread, or the run of a callback.
+ *
+ * They are counted as spawned under a lock, with which the shutdown closes the gate before it decides that nothing is
+ * left: a task is either counted before, and then waited for, or refused.
+ */
+#ifndef SN_INJECT_H
+#define SN_INJECT_H
+
+#include "runtime/task.h"
+
+/* A descriptor for one, with `references` references; NULL: no memory. Any thread. */
+sinew_task *sn_inject_make(sn_runtime *rt, sinew_fn fn, void *arg, uint32_t references);
+/* One that was made and shall not run. */
+void sn_inject_drop(sn_runtime *rt, sinew_task *t);
+
+/* Counts it and queues it on some worker. False: the runtime has ended. Any thread. */
+bool sn_inject(sn_runtime *rt, sinew_task *t);
+
+/* Arrived in a worker's inbox. */
+void sn_inject_arrived(sn_worker *w, sinew_task *t);
+
+#endif
