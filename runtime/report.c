@@ -15,10 +15,13 @@ void sn_report(sn_runtime *rt, const char *what, const char *name, intptr_t erro
         ck_spinlock_unlock(&rt->report_lock);
     }
     sinew_error_report report = {.what = what, .name = name, .error = error};
-    if (handler)
+    if (handler) {
+        sn_tsan_acquire(&rt->report_lock);
         handler(&report, arg);
-    else
+        sn_tsan_release(&rt->report_lock);
+    } else {
         sn_complain("%s: %s: %s (%ld)", name, what, strerror((int)-error), (long)error);
+    }
 }
 
 void sn_report_unasked(sinew_task *t)
@@ -40,6 +43,7 @@ int sinew_set_error_handler(sinew_error_handler handler, void *arg)
     if (!w)
         return -EPERM;
     sn_runtime *rt = w->runtime;
+    sn_tsan_release(&rt->report_lock);
     ck_spinlock_lock(&rt->report_lock);
     rt->report_handler = handler;
     rt->report_arg = arg;
