@@ -4,7 +4,14 @@
 
 #include "runtime/cancel.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
 enum { LISTED_MAX = 20 };
+
+#define PF_EXITING 0x4u /* in the flags of /proc/<pid>/stat: has begun to end, runs nothing of the program any more */
 
 typedef struct listing {
     unsigned count;
@@ -39,20 +46,67 @@ static bool nothing_outside(sn_runtime *rt)
     return !sn_load(&rt->stop, acquire) && !sn_load(&rt->interrupted, acquire);
 }
 
-static bool check(sn_worker *w)
+bool sn_deadlock_possible(sn_runtime *rt)
 {
-    sn_runtime *rt = w->runtime;
     if (rt->embedding) /* plain threads may bring something at any time */
         return false;
     /* A worker on the idle list may be about to leave it: it has completed an operation and queued what waited for it.
      * Completions count as such only after they have queued, and who leaves the list moves `departures` before it runs
-     * anything. */
-    uint64_t departures = sn_load(&rt->idle.departures, acquire);
-    if (!nothing_outside(rt) || !sn_idle_all_quiet(rt) || sn_load(&rt->idle.departures, acquire) != departures)
-        return false;
+     * anything. One that left and is back again before the second line has done so before we look around. */
+    uint64_t departures = sn_load(&rt->idle.departures, seq_cst);
+    return sn_idle_all_quiet(rt) && nothing_outside(rt) && sn_idle_all_quiet(rt) &&
+           sn_load(&rt->idle.departures, seq_cst) == departures;
+}
+
+/* Does this line of /proc/self/task/<tid>/stat, "tid (name) state ppid pgrp session tty tpgid flags ...", describe a
+ * thread that may still do something of its own accord? Not io_uring's kernel workers. The name may hold anything. */
+static bool may_act(const char *line)
+{
+    const char *name = strchr(line, '('), *end = strrchr(line, ')');
+    unsigned flags = 0;
+    if (!name || !end || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+        return true;
+    return strncmp(name + 1, "iou-", 4) != 0 && !(flags & PF_EXITING);
+}
+
+static bool thread_may_act(int directory, const char *id)
+{
+    char path[64], line[256];
+    snprintf(path, sizeof path, "%s/stat", id);
+    int fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT; /* that one has ended meanwhile */
+    ssize_t n = read(fd, line, sizeof line - 1);
+    int error = errno;
+    close(fd);
+    if (n <= 0)
+        return n == 0 || error != ESRCH;
+    line[n] = '\0';
+    return may_act(line);
+}
+
+/*
+ * Has the process threads that this runtime knows nothing of, and that may therefore set an event or post a semaphore?
+ * When it cannot be seen (no /proc), there may be. Workers are there all the time, so numbers are enough.
+ */
+static bool has_foreign_threads(sn_runtime *rt)
+{
+    DIR *threads = opendir("/proc/self/task");
+    if (!threads)
+        return true;
+    uint32_t count = 0;
+    for (struct dirent *e; (e = readdir(threads)) != NULL;)
+        count += e->d_name[0] != '.' && thread_may_act(dirfd(threads), e->d_name);
+    closedir(threads);
+    uint32_t own = rt->workers_count + (SN_TSAN ? 1 : 0); /* ThreadSanitizer has a thread in the background */
+    return count > own;
+}
+
+static void report(sn_runtime *rt)
+{
     bool again = rt->deadlock_reported || sn_load(&rt->stopping, acquire);
     rt->deadlock_reported = true;
-    sn_complain("deadlock: every task waits for another one and no timer or I/O can wake any%s",
+    sn_complain("deadlock: every task waits for another one and no timer, I/O or thread can wake any%s",
                 again ? "" : "; main is cancelled with -EDEADLK");
     listing l = {0};
     sn_stacks_visit(&rt->stacks, list_fiber, &l);
@@ -61,16 +115,28 @@ static bool check(sn_worker *w)
     SN_CHECK(!again,
              "deadlock again after the tasks had been cancelled; a task goes on waiting after -ECANCELED or -EDEADLK");
     sn_cancel_request(rt->main_task, SN_CANCEL_DEADLOCK, false);
-    return true;
 }
 
-bool sn_deadlock_check(sn_worker *w)
+static sn_standstill check(sn_runtime *rt)
 {
-    /* One at a time, until what the report has woken is queued; who comes meanwhile looks around again. */
+    if (!sn_deadlock_possible(rt))
+        return SN_STANDSTILL_NONE;
+    if (has_foreign_threads(rt))
+        return SN_STANDSTILL_LATER;
+    /* Nobody but the workers is there any more; what a thread did before it ended is seen now. */
+    if (!sn_deadlock_possible(rt))
+        return SN_STANDSTILL_NONE;
+    report(rt);
+    return SN_STANDSTILL_REPORTED;
+}
+
+sn_standstill sn_deadlock_check(sn_worker *w)
+{
+    /* One at a time, until what the report has woken is queued; who comes meanwhile looks again. */
     ck_spinlock_t *lock = &w->runtime->deadlock_lock;
     if (!ck_spinlock_trylock(lock))
-        return true;
-    bool found = check(w);
+        return SN_STANDSTILL_LATER;
+    sn_standstill found = check(w->runtime);
     ck_spinlock_unlock(lock);
     return found;
 }

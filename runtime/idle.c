@@ -66,8 +66,7 @@ static void enter_list(sn_worker *w)
 static void leave_list(sn_worker *w, bool search)
 {
     sn_idle *idle = &w->runtime->idle;
-    sn_store(&w->asleep, 0, relaxed);      /* a wake too many is harmless */
-    sn_add(&idle->departures, 1, seq_cst); /* d1 */
+    sn_store(&w->asleep, 0, relaxed); /* a wake too many is harmless */
     ck_spinlock_lock(&idle->lock);
     if (w->idle_listed) {
         for (sn_worker **at = &idle->list; *at; at = &(*at)->idle_next)
@@ -82,6 +81,9 @@ static void leave_list(sn_worker *w, bool search)
         w->searching = true;
     }
     ck_spinlock_unlock(&idle->lock);
+    /* d1; after `sleeping` has gone down: who reads the new count of departures and then `sleeping` finds this worker
+     * gone, or back again with all that it has done. */
+    sn_add(&idle->departures, 1, seq_cst);
 }
 
 static bool still_listed(sn_worker *w)
@@ -211,16 +213,16 @@ void sn_idle_sleep(sn_worker *w)
         leave_list(w, true);
         return;
     }
-    if (sleeping(rt) == rt->workers_count && sn_deadlock_check(w)) {
-        leave_list(w, false);
-        return;
-    }
+    sinew_time pause = SN_STANDSTILL_NS, look_again = SINEW_FOREVER;
+    if (sleeping(rt) == rt->workers_count && sn_deadlock_possible(rt))
+        look_again = sn_clock_now() + pause;
     sn_bump(&w->counters.parks, 1);
     bool monitor = false, first = true;
     uint64_t departures = 0;
     for (;;) {
         sinew_time deadline = sn_timers_earliest(&w->timers), trim_at = sn_stacks_trim(&rt->stacks);
         deadline = trim_at < deadline ? trim_at : deadline;
+        deadline = look_again < deadline ? look_again : deadline;
         uint64_t departures_now = sn_load(&rt->idle.departures, seq_cst);
         if (rt->workers_count > 1 && (first || sleeping(rt) != rt->workers_count || departures_now != departures)) {
             uint32_t nobody = 0;
@@ -243,8 +245,16 @@ void sn_idle_sleep(sn_worker *w)
             help_others(w);
             w->looking = false;
         }
-        if (ready || own_work(w) || sn_timers_earliest(&w->timers) <= sn_clock_now() || !still_listed(w))
+        sinew_time now = sn_clock_now();
+        if (ready || own_work(w) || sn_timers_earliest(&w->timers) <= now || !still_listed(w))
             break;
+        if (look_again <= now) {
+            sn_standstill found = sn_deadlock_check(w);
+            if (found == SN_STANDSTILL_REPORTED)
+                break;
+            pause *= 2;
+            look_again = found == SN_STANDSTILL_LATER ? sn_deadline_after(now, pause) : SINEW_FOREVER;
+        }
     }
     if (monitor)
         sn_store(&rt->idle.monitor, 0, seq_cst);

@@ -46,8 +46,9 @@ typedef struct sinew_options {
  *
  * Returns main's result, or:
  *   -EINTR    main ended cancelled because of SIGINT
- *   -EDEADLK  called inside a task; or every task waited for another one and nothing could wake them (the
- *             tasks are listed on stderr and main is cancelled once with this code)
+ *   -EDEADLK  called inside a task; or every task waited for another one and nothing could wake them, no thread of
+ *             the process either (sinew/sync.h); the tasks are listed on stderr and main is cancelled once with this
+ *             code
  *   -EINVAL   fn is NULL
  *   -ENOMEM, -EAGAIN, -EMFILE   threads, memory or descriptors are refused
  *   -ENOSYS   io_uring is missing or forbidden here; stderr says in one sentence what to do

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: when every task waits for another one and nothing from outside can wake them, the run says so, lists them and
- * ends with -EDEADLK; and it never says so while a timer, an operation or a running task can still wake someone.
+ * ends with -EDEADLK; and it never says so while a timer, an operation, a running task or a thread outside of the
+ * runtime can still wake someone.
  * Method: forked children with captured stderr for true deadlocks; in-process runs that come close to one.
  * Cannot see: a deadlock among some tasks while others still run, which is not promised.
  */
@@ -118,6 +119,64 @@ static void tasks_that_await_each_other_are_a_deadlock(void **state)
 {
     (void)state;
     expect_deadlock(await_in_a_circle);
+}
+
+/* Threads end without a trace; the runtime must see by itself that nobody is left. */
+static void *end_after_a_while(void *arg)
+{
+    usleep(50000);
+    return arg;
+}
+
+static intptr_t wait_beside_a_thread_that_ends(void *arg)
+{
+    pthread_t thread;
+    if (!CHECK_EQ(pthread_create(&thread, NULL, end_after_a_while, NULL), 0))
+        return 1;
+    intptr_t r = main_waits(arg);
+    pthread_join(thread, NULL);
+    return r;
+}
+
+static void a_thread_that_ends_without_waking_anybody_leaves_a_deadlock(void **state)
+{
+    (void)state;
+    expect_deadlock(wait_beside_a_thread_that_ends);
+}
+
+static intptr_t wait_after_a_thread(void *arg)
+{
+    pthread_t thread;
+    if (!CHECK_EQ(pthread_create(&thread, NULL, end_after_a_while, NULL), 0))
+        return 1;
+    pthread_join(thread, NULL);
+    return main_waits(arg);
+}
+
+static void a_thread_that_was_joined_does_not_hide_a_deadlock(void **state)
+{
+    (void)state;
+    expect_deadlock(wait_after_a_thread);
+}
+
+/* Long enough for several looks at the standstill. */
+static void *post_after_a_while(void *arg)
+{
+    usleep(150000);
+    sinew_sem_post(arg);
+    return NULL;
+}
+
+IN_RUNTIME(a_plain_thread_can_wake_a_task_that_waits_for_it)
+{
+    sinew_sem s;
+    sinew_sem_init(&s, 0);
+    pthread_t thread;
+    if (!CHECK_EQ(pthread_create(&thread, NULL, post_after_a_while, &s), 0))
+        return 1;
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    pthread_join(thread, NULL);
+    return 0;
 }
 
 static intptr_t post_after_a_sleep(void *arg)
@@ -257,7 +316,10 @@ TEST_MAIN(cmocka_unit_test(a_cancel_of_tasks_that_await_each_other_ends_them),
           cmocka_unit_test(a_task_that_waits_for_nobody_is_listed),
           cmocka_unit_test(a_main_that_waits_for_nobody_gets_the_error),
           cmocka_unit_test(a_mutex_locked_twice_is_a_deadlock),
-          cmocka_unit_test(tasks_that_await_each_other_are_a_deadlock), cmocka_unit_test(a_sleeper_can_wake_the_others),
-          cmocka_unit_test(a_timeout_can_wake_its_task), cmocka_unit_test(io_can_wake_its_task),
-          cmocka_unit_test(a_computing_task_can_wake_the_others),
+          cmocka_unit_test(tasks_that_await_each_other_are_a_deadlock),
+          cmocka_unit_test(a_thread_that_ends_without_waking_anybody_leaves_a_deadlock),
+          cmocka_unit_test(a_thread_that_was_joined_does_not_hide_a_deadlock),
+          cmocka_unit_test(a_plain_thread_can_wake_a_task_that_waits_for_it),
+          cmocka_unit_test(a_sleeper_can_wake_the_others), cmocka_unit_test(a_timeout_can_wake_its_task),
+          cmocka_unit_test(io_can_wake_its_task), cmocka_unit_test(a_computing_task_can_wake_the_others),
           cmocka_unit_test(tasks_that_wake_each_other_in_turn_are_no_deadlock))

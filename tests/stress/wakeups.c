@@ -112,7 +112,7 @@ static intptr_t wait_for_byte(void *arg)
     return answer(arg);
 }
 
-/* Keeps the deadlock report away: a plain thread will wake somebody, which the runtime cannot know. */
+/* Keeps the looks for a deadlock away: they would wake a worker that has missed something. */
 static intptr_t wait_to_the_end(void *arg)
 {
     (void)arg;
