@@ -8,6 +8,7 @@
 #define SINEW_H
 
 #include <sinew/base.h>
+#include <sinew/blocking.h>
 #include <sinew/callback.h>
 #include <sinew/future.h>
 #include <sinew/group.h>

@@ -87,7 +87,8 @@ static bool thread_may_act(int directory, const char *id)
 
 /*
  * Has the process threads that this runtime knows nothing of, and that may therefore set an event or post a semaphore?
- * When it cannot be seen (no /proc), there may be. Workers are there all the time, so numbers are enough.
+ * When it cannot be seen (no /proc), there may be. The runtime's own threads are there all the time, so numbers are
+ * enough.
  */
 static bool has_foreign_threads(sn_runtime *rt)
 {
@@ -98,7 +99,9 @@ static bool has_foreign_threads(sn_runtime *rt)
     for (struct dirent *e; (e = readdir(threads)) != NULL;)
         count += e->d_name[0] != '.' && thread_may_act(dirfd(threads), e->d_name);
     closedir(threads);
-    uint32_t own = rt->workers_count + (SN_TSAN ? 1 : 0); /* ThreadSanitizer has a thread in the background */
+    /* After the count: threads of the pool only end in a standstill, so those that have ended since count as foreign,
+     * and the next look puts that right. ThreadSanitizer has a thread in the background. */
+    uint32_t own = rt->workers_count + sn_load(&rt->blocking.threads, acquire) + (SN_TSAN ? 1 : 0);
     return count > own;
 }
 
@@ -121,7 +124,8 @@ static sn_standstill check(sn_runtime *rt)
 {
     if (!sn_deadlock_possible(rt))
         return SN_STANDSTILL_NONE;
-    if (has_foreign_threads(rt))
+    /* The counts of calls and threads go down after what they have woken is queued, and are read before we look. */
+    if (sn_load(&rt->blocking.pending, acquire) != 0 || has_foreign_threads(rt))
         return SN_STANDSTILL_LATER;
     /* Nobody but the workers is there any more; what a thread did before it ended is seen now. */
     if (!sn_deadlock_possible(rt))

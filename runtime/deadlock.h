@@ -3,10 +3,11 @@
  * The report that every task waits and nothing can wake one.
  *
  * What could still wake one is of two sorts. A timer, an operation in flight, a message wake a worker when they come,
- * so when that worker sleeps again somebody looks again. Threads that are no workers (the program's own, which may set
- * an event or send on a channel) may also end without waking anybody. So who sees such a standstill looks again by
- * itself, after SN_STANDSTILL_NS and then after ever longer pauses: an idle process wakes some twenty times in a day,
- * and the report comes at the latest when the standstill has lasted twice as long as those threads.
+ * so when that worker sleeps again somebody looks again. Threads that are no workers (those of blocking calls, and
+ * the program's own, which may set an event or send on a channel) may also end without waking anybody. So who sees such
+ * a standstill looks again by itself, after SN_STANDSTILL_NS and then after ever longer pauses: an idle process wakes
+ * some twenty times in a day, and the report comes at the latest when the standstill has lasted twice as long as those
+ * threads.
  *
  * The first pause also keeps the look at the process's threads, which opens files in /proc, out of short waits.
  */

@@ -83,6 +83,13 @@ int sn_options_complete(const sinew_options *given, sinew_options *complete)
                     SINEW_STACK_BYTES_MIN, SINEW_STACK_BYTES_MAX, SINEW_STACK_BYTES_DEFAULT);
         return -EINVAL;
     }
+    if (complete->blocking_threads > SINEW_BLOCKING_THREADS_MAX) {
+        sn_complain("sinew_run_with: blocking_threads is %u; use 1 to %u, or 0 for %u", complete->blocking_threads,
+                    SINEW_BLOCKING_THREADS_MAX, SINEW_BLOCKING_THREADS_DEFAULT);
+        return -EINVAL;
+    }
+    if (complete->blocking_threads == 0)
+        complete->blocking_threads = SINEW_BLOCKING_THREADS_DEFAULT;
     if (complete->workers == 0) {
         int r = default_workers(&complete->workers);
         if (r != 0)

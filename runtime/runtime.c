@@ -153,6 +153,7 @@ static void free_runtime(sn_runtime *rt)
         }
     sn_stacks_destroy(&rt->stacks);
     sn_task_pool_destroy(rt->task_pool);
+    sn_blocking_destroy(&rt->blocking);
     free(rt->workers);
     free(rt);
 }
@@ -163,6 +164,10 @@ static sn_runtime *new_runtime(const sinew_options *opt)
     if (posix_memalign((void **)&rt, SN_CACHE_LINE, sizeof *rt) != 0)
         return NULL;
     memset(rt, 0, sizeof *rt);
+    if (sn_blocking_init(&rt->blocking, rt, opt->blocking_threads) != 0) {
+        free(rt);
+        return NULL;
+    }
     rt->driver = &sn_driver_uring;
     rt->cpu_each = opt->workers <= sn_usable_cpus();
     rt->stack_bytes = opt->stack_bytes;
@@ -235,6 +240,7 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
         sn_worker_loop(self);
     if (interrupt)
         give_interrupt_back(&previous_interrupt);
+    sn_blocking_end(&rt->blocking); /* what it still runs may wake workers */
     sn_callbacks_end(rt);
     pthread_barrier_wait(&rt->end);
     sn_tsan_acquire(rt);
@@ -328,5 +334,7 @@ int sinew_get_stats(sinew_stats *out)
     out->tasks_spawned += sn_load(&rt->injected[0], relaxed) + sn_load(&rt->injected[1], relaxed);
     out->stacks_pooled = sn_load(&rt->stacks.pooled_count, relaxed);
     out->stacks_live = live > 0 ? (uint64_t)live : 0;
+    out->blocking_threads = sn_load(&rt->blocking.threads, relaxed);
+    out->blocking_queued = sn_load(&rt->blocking.queued, relaxed);
     return 0;
 }

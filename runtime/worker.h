@@ -9,6 +9,7 @@
 #ifndef SN_WORKER_H
 #define SN_WORKER_H
 
+#include "runtime/blocking.h"
 #include "runtime/driver.h"
 #include "runtime/fiber.h"
 #include "runtime/idle.h"
@@ -123,6 +124,7 @@ struct sn_runtime {
     _Atomic uint32_t shutdown_requests;
     pthread_barrier_t end; /* all workers have left their loops */
     _Atomic uint32_t foreign_turn;
+    sn_blocking blocking;
 };
 
 extern _Thread_local sn_worker *sn_tls_worker __attribute__((tls_model("initial-exec"), visibility("hidden")));

@@ -18,10 +18,12 @@
 
 SINEW_BEGIN_DECLS
 
-#define SINEW_WORKERS_MAX         1024u
-#define SINEW_STACK_BYTES_MIN     ((size_t)16 << 10)
-#define SINEW_STACK_BYTES_MAX     ((size_t)1 << 30)
-#define SINEW_STACK_BYTES_DEFAULT ((size_t)64 << 10)
+#define SINEW_WORKERS_MAX              1024u
+#define SINEW_BLOCKING_THREADS_MAX     1024u
+#define SINEW_BLOCKING_THREADS_DEFAULT 64u
+#define SINEW_STACK_BYTES_MIN          ((size_t)16 << 10)
+#define SINEW_STACK_BYTES_MAX          ((size_t)1 << 30)
+#define SINEW_STACK_BYTES_DEFAULT      ((size_t)64 << 10)
 
 /* Zero in a field means its default; start from `sinew_options opt = {0}`. */
 typedef struct sinew_options {
@@ -37,6 +39,8 @@ typedef struct sinew_options {
     /* Leave SIGINT alone. By default, when sinew_run is called from the main thread while SIGINT has its default
      * action, the first SIGINT cancels the main task and the second ends the process. */
     bool keep_sigint;
+    /* Threads for sinew_blocking at most, started when needed; at most SINEW_BLOCKING_THREADS_MAX. Default 64. */
+    unsigned blocking_threads;
 } sinew_options;
 
 /*
@@ -145,6 +149,8 @@ typedef struct sinew_stats {
     uint64_t polls;        /* visits to the I/O driver */
     uint64_t ops_submitted, ops_completed;
     uint64_t stacks_live, stacks_pooled; /* fibers in use, and kept for reuse */
+    uint64_t blocking_threads;           /* threads for blocking calls, now */
+    uint64_t blocking_queued;            /* blocking calls that wait for one of them, now */
 } sinew_stats;
 
 /* Fills *out. Returns 0, or -EPERM outside of a task, -EINVAL for NULL. Never suspends. */

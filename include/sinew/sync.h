@@ -4,10 +4,10 @@
  * All are plain structs that may be static or on a stack; they need no destroy, but nobody may wait on one that ends.
  * They are for the tasks of one runtime; a thread outside of it may post or unlock, too.
  *
- * Deadlock. When every task waits, and neither timer nor I/O is under way, nothing inside can wake one. The runtime
- * then reports a deadlock (see sinew_run), unless the process has other threads than this runtime's, which might wake
- * one: as long as there is any, also the main thread while sinew_run is called in another one, or another runtime's
- * workers, it waits for them. A signal handler does not count.
+ * Deadlock. When every task waits, and no timer, I/O or blocking call is under way, nothing inside can wake one. The
+ * runtime then reports a deadlock (see sinew_run), unless the process has other threads than this runtime's, which
+ * might wake one: as long as there is any, also the main thread while sinew_run is called in another one, or another
+ * runtime's workers, it waits for them. A signal handler does not count.
  */
 #ifndef SINEW_SYNC_H
 #define SINEW_SYNC_H

@@ -179,6 +179,59 @@ IN_RUNTIME(a_plain_thread_can_wake_a_task_that_waits_for_it)
     return 0;
 }
 
+static atomic_int posts_begun;
+
+static intptr_t post_blocking(void *arg)
+{
+    atomic_fetch_add(&posts_begun, 1);
+    usleep(100000);
+    sinew_sem_post(arg);
+    return 0;
+}
+
+static intptr_t call_post_blocking(void *arg)
+{
+    return sinew_blocking(post_blocking, arg);
+}
+
+IN_RUNTIME(a_blocking_call_can_wake_a_task_also_when_its_caller_has_left)
+{
+    static sinew_sem s; /* outlives the call */
+    sinew_sem_init(&s, 0);
+    sinew_task *t = sinew_spawn(call_post_blocking, &s);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_await(t), 0);
+    atomic_store(&posts_begun, 0);
+    t = sinew_spawn(call_post_blocking, &s);
+    yield_until(&posts_begun, 1);
+    CHECK(sinew_cancel(t));
+    CHECK_EQ(sinew_await(t), -ECANCELED);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    return 0;
+}
+
+static intptr_t block_a_while(void *arg)
+{
+    (void)arg;
+    usleep(50000);
+    return 0;
+}
+
+static intptr_t wait_beside_a_blocking_call(void *arg)
+{
+    sinew_timeout limit;
+    sinew_timeout_begin(&limit, SINEW_MS(5));
+    CHECK_EQ(sinew_blocking(block_a_while, NULL), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&limit), -ETIMEDOUT);
+    return main_waits(arg); /* the call ends, and its thread stays in the pool */
+}
+
+static void a_blocking_call_that_ends_without_waking_anybody_leaves_a_deadlock(void **state)
+{
+    (void)state;
+    expect_deadlock(wait_beside_a_blocking_call);
+}
+
 static intptr_t post_after_a_sleep(void *arg)
 {
     int r = sinew_sleep(SINEW_MS(30));
@@ -320,6 +373,8 @@ TEST_MAIN(cmocka_unit_test(a_cancel_of_tasks_that_await_each_other_ends_them),
           cmocka_unit_test(a_thread_that_ends_without_waking_anybody_leaves_a_deadlock),
           cmocka_unit_test(a_thread_that_was_joined_does_not_hide_a_deadlock),
           cmocka_unit_test(a_plain_thread_can_wake_a_task_that_waits_for_it),
+          cmocka_unit_test(a_blocking_call_can_wake_a_task_also_when_its_caller_has_left),
+          cmocka_unit_test(a_blocking_call_that_ends_without_waking_anybody_leaves_a_deadlock),
           cmocka_unit_test(a_sleeper_can_wake_the_others), cmocka_unit_test(a_timeout_can_wake_its_task),
           cmocka_unit_test(io_can_wake_its_task), cmocka_unit_test(a_computing_task_can_wake_the_others),
           cmocka_unit_test(tasks_that_wake_each_other_in_turn_are_no_deadlock))

@@ -40,6 +40,8 @@ IN_RUNTIME(documented_answers_to_null)
     CHECK_EQ(sinew_group_spawn(&group, return_arg, NULL), -EINVAL);
     CHECK_EQ(sinew_group_wait(NULL), -EINVAL);
     CHECK_EQ(sinew_get_stats(NULL), -EINVAL);
+    CHECK_EQ(sinew_blocking(NULL, NULL), -EINVAL);
+    CHECK_EQ(sinew_blocking_wait(NULL, NULL), -EINVAL);
     CHECK_EQ(sinew_listen(NULL, NULL), -EINVAL);
     CHECK_EQ(sinew_dial(NULL), -EINVAL);
     /* Nothing of it disturbs the task. */

@@ -33,6 +33,8 @@ static void options_out_of_range_give_einval_and_a_line(void **state)
         {.workers = 2, .stack_bytes = SINEW_STACK_BYTES_MAX + 1},
         {.workers = 2, .stack_bytes = (size_t)1 << 40},
         {.workers = 2, .stack_bytes = SIZE_MAX},
+        {.workers = 2, .blocking_threads = SINEW_BLOCKING_THREADS_MAX + 1},
+        {.workers = 2, .blocking_threads = UINT32_MAX},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         child_end end;
@@ -50,6 +52,7 @@ static intptr_t small_work(void *arg)
         tasks[i] = sinew_spawn(return_arg, (void *)1);
     CHECK_EQ(sinew_gather(tasks, 10, NULL), 0);
     CHECK_EQ(sinew_sleep(SINEW_US(10)), 0);
+    CHECK_EQ(sinew_blocking(return_arg, (void *)2), 2);
     return 6;
 }
 
@@ -62,6 +65,8 @@ static void the_limits_themselves_work(void **state)
         {.workers = 2, .stack_bytes = (size_t)8 << 20},
         {.workers = 2, .stack_bytes = scaled(SINEW_STACK_BYTES_MAX, (size_t)16 << 20)},
         {.workers = (unsigned)scaled(SINEW_WORKERS_MAX, 32)},
+        {.workers = 2, .blocking_threads = 1},
+        {.workers = 2, .blocking_threads = SINEW_BLOCKING_THREADS_MAX},
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         int descriptors = count_descriptors();

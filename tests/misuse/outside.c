@@ -35,6 +35,8 @@ static void call_everything_without_a_task(sinew_task *task)
     }
     int number = 0;
     CHECK_EQ(sinew_map(return_arg, &number, 0, 1, NULL), -EPERM);
+    CHECK_EQ(sinew_blocking(return_arg, &number), -EPERM);
+    CHECK_EQ(sinew_blocking_wait(return_arg, &number), -EPERM);
     CHECK_EQ(sinew_cancelling(), -EPERM);
     CHECK_EQ(sinew_uncancel(), -EPERM);
     CHECK(sinew_self() == NULL);

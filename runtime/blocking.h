@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pool of threads for blocking calls, one for each runtime. Its lock is an ordinary mutex: a call costs two
+ * switches of threads anyway, and it is held for moments (or while a thread is created).
+ *
+ * Invariants, under the lock: there are threads whenever a call is queued; a call that found no idle thread has had one
+ * started, unless all are there or the system refused it.
+ */
+#ifndef SN_BLOCKING_H
+#define SN_BLOCKING_H
+
+#include "runtime/fiber.h"
+
+#include <pthread.h>
+
+/* A thread that has had nothing to do for so long ends. */
+#define SN_BLOCKING_IDLE_NS SINEW_S(10)
+
+typedef struct sn_blocking {
+    sn_runtime *runtime;
+    uint32_t threads_max;
+    pthread_mutex_t lock;
+    /* under the lock; `queued` and `threads` may be read by anyone */
+    struct sn_blocking_call *first, *last;
+    _Atomic uint32_t queued;  /* calls no thread has taken yet */
+    _Atomic uint32_t threads; /* that have not yet decided to end */
+    uint32_t idle;            /* of those: in line for a call, woken or not */
+    bool ending, refusal_told;
+    bool any_ended;
+    pthread_t ended; /* the last that did, if any_ended; it has joined the one before it, and the next one joins it */
+    sinew_time idle_ns;
+    pthread_cond_t wanted, all_ended;
+    /* Calls queued or running, also those whose caller has left. Goes up by the caller before it waits, and down after
+     * the wake has been queued: see deadlock.c. */
+    _Atomic uint64_t pending;
+} sn_blocking;
+
+int sn_blocking_init(sn_blocking *b, sn_runtime *rt, unsigned threads_max); /* 0 or -errno; no thread yet */
+void sn_blocking_destroy(sn_blocking *b);
+
+/* When no task is left: waits for what still runs, and joins all threads. */
+void sn_blocking_end(sn_blocking *b);
+
+#endif
