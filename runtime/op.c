@@ -71,7 +71,9 @@ int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int
         code = sn_cancel_take(f->task);
         return code ? code : result;
     }
-    if (sn_cancel_pending(f->task) || f->frame)
-        f->fresh = true; /* what is pending is delivered at the next checkpoint */
+    /* What is pending is delivered at the next checkpoint; the last park may have taken a nudge of the shutdown for the
+     * completion's wake. */
+    if (sn_cancel_pending(f->task) || f->frame || sn_load(&f->runtime->stopping, relaxed))
+        f->fresh = true;
     return result;
 }

@@ -424,9 +424,45 @@ static void blocked_leftovers_end_with_the_run(void **state)
     }
 }
 
+/* The completion comes just before main ends, so that one resumption of the reader sees both. */
+static int shutdown_pipe[2];
+
+static intptr_t read_then_sleep(void *arg)
+{
+    char c;
+    (void)arg;
+    CHECK_EQ(sinew_read(shutdown_pipe[0], &c, 1), 1);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
+    close(shutdown_pipe[0]);
+    close(shutdown_pipe[1]);
+    return 0;
+}
+
+static void yield_until_polled(unsigned times)
+{
+    sinew_stats before, now;
+    CHECK_EQ(sinew_get_stats(&before), 0);
+    do {
+        sinew_yield();
+        CHECK_EQ(sinew_get_stats(&now), 0);
+    } while (now.polls < before.polls + times);
+}
+
+IN_RUNTIME_WITH(a_shutdown_that_comes_with_a_completion_is_delivered_later, 1)
+{
+    if (!CHECK_EQ(pipe(shutdown_pipe), 0))
+        return 1;
+    sinew_detach(sinew_spawn(read_then_sleep, NULL));
+    yield_until_polled(3); /* the read has been handed to the kernel */
+    CHECK_EQ(write(shutdown_pipe[1], "x", 1), 1);
+    yield_until_polled(1); /* it is complete, and the reader is behind us in the queue */
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(every_blocked_call_is_cancelled_and_leaves_its_buffer_alone),
           cmocka_unit_test(a_cancel_pending_before_a_blocking_call_ends_it),
           cmocka_unit_test(every_blocked_call_times_out_and_leaves_its_buffer_alone),
           cmocka_unit_test(a_scope_that_has_expired_before_a_blocking_call_ends_it),
           cmocka_unit_test(thousands_of_blocked_calls_are_cancelled_at_once),
-          cmocka_unit_test(blocked_leftovers_end_with_the_run))
+          cmocka_unit_test(blocked_leftovers_end_with_the_run),
+          cmocka_unit_test(a_shutdown_that_comes_with_a_completion_is_delivered_later))
