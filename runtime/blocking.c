@@ -16,6 +16,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/local.h"
 #include "runtime/switch.h"
 
 #include <signal.h>
@@ -29,6 +30,8 @@ typedef struct sn_blocking_call {
     struct sn_blocking_call *next, *previous; /* while QUEUED */
     sinew_fn fn;
     void *arg;
+    sn_context_values
+        *values; /* the caller's task-local ones; a reference, given back by who has run it or takes it out */
     sn_fiber *fiber;
     intptr_t result; /* once DONE */
     _Atomic uint32_t state;
@@ -77,7 +80,10 @@ static void run(sn_blocking *b, call *c)
 {
     sn_fiber *f = c->fiber;
     sn_tsan_acquire(c);
+    sn_context_enter(c->values);
     c->result = c->fn(c->arg);
+    sn_context_enter(NULL);
+    sn_context_unref(c->values);
     sn_tsan_release(c);
     uint32_t running = RUNNING;
     if (sn_cas(&c->state, &running, DONE, acq_rel))
@@ -192,6 +198,7 @@ static bool leave(sn_blocking *b, call *c, bool on_stack)
         take_out(b, c);
     pthread_mutex_unlock(&b->lock);
     if (queued) {
+        sn_context_unref(c->values);
         sn_sub(&b->pending, 1, relaxed); /* by a task that runs */
         if (!on_stack)
             free(c);
@@ -216,12 +223,13 @@ static intptr_t run_in_pool(sinew_fn fn, void *arg, call *on_stack)
     call *c = on_stack ? on_stack : malloc(sizeof *c);
     if (!c)
         return -ENOMEM;
-    *c = (call){.fn = fn, .arg = arg, .fiber = f};
+    *c = (call){.fn = fn, .arg = arg, .fiber = f, .values = sn_context_ref(sn_context_current())};
     sn_tsan_release(c);
     sn_add(&b->pending, 1, relaxed); /* published by the lock, and by this worker before it sleeps */
     code = enqueue(b, c);
     if (code) {
         sn_sub(&b->pending, 1, relaxed);
+        sn_context_unref(c->values);
         if (!on_stack)
             free(c);
         return code;

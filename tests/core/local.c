@@ -112,6 +112,16 @@ IN_RUNTIME(groups_and_callbacks_inherit)
     return 0;
 }
 
+IN_RUNTIME(blocking_work_has_its_callers_values)
+{
+    sinew_local_set(&key, &one);
+    CHECK_EQ(sinew_blocking(get, NULL), (intptr_t)&one);
+    CHECK_EQ(sinew_blocking_wait(get, NULL), (intptr_t)&one);
+    sinew_local_set(&key, &two);
+    CHECK_EQ(sinew_blocking(get, NULL), (intptr_t)&two);
+    return 0;
+}
+
 IN_RUNTIME(many_keys)
 {
     static sinew_local keys[100];
@@ -142,5 +152,5 @@ static void outside_of_a_task_there_is_the_initial_value(void **state)
 TEST_MAIN(cmocka_unit_test(a_child_gets_a_copy_of_its_spawners_values),
           cmocka_unit_test(what_a_child_sets_its_spawner_does_not_see),
           cmocka_unit_test(every_way_of_spawning_inherits), cmocka_unit_test(groups_and_callbacks_inherit),
-          cmocka_unit_test(many_keys), cmocka_unit_test(misuse_is_refused),
-          cmocka_unit_test(outside_of_a_task_there_is_the_initial_value))
+          cmocka_unit_test(blocking_work_has_its_callers_values), cmocka_unit_test(many_keys),
+          cmocka_unit_test(misuse_is_refused), cmocka_unit_test(outside_of_a_task_there_is_the_initial_value))
