@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks the library on purpose, one rule at a time, and looks whether the conformance tests notice.
+
+    tests/mutants/run.py [--only PATTERN] [--list]
+
+Each mutant is a small change of the sources that breaks a rule which docs/conformance.md calls kept. It is applied to a copy
+of the repository, built, and the conformance tests are run, those of the rule's own file first. A mutant that no test notices
+fails the run; so does one that no longer applies or does not compile, since then it says nothing.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TIMEOUT_S = 60  # of one test program: a mutant may make it hang
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    name: str
+    rules: str  # that it breaks
+    path: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant("spawn runs the task at once", "A1 A2", "runtime/task.c",
+           "    sn_runq_put(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */\n",
+           "    sn_runq_put(&w->runq, (sn_entry)t);\n    sinew_yield();\n    w = sn_worker_self();\n"),
+    Mutant("waiters are woken newest first", "A4", "runtime/task.c",
+           "    while (oldest) {\n        sn_waiter *next = oldest->next; /* firing",
+           "    sn_waiter *turned = NULL;\n    while (oldest) {\n        sn_waiter *next = oldest->next;\n"
+           "        oldest->next = turned;\n        turned = oldest;\n        oldest = next;\n    }\n"
+           "    oldest = turned;\n    while (oldest) {\n        sn_waiter *next = oldest->next; /* firing"),
+    Mutant("awaiting an ended task yields first", "A5", "runtime/await.c",
+           "    int forwarded;\n    return await_parked(f, t, &forwarded);\n}\n\nintptr_t sinew_shield",
+           "    int forwarded;\n    sinew_yield();\n    f = sn_worker_self()->fiber;\n"
+           "    return await_parked(f, t, &forwarded);\n}\n\nintptr_t sinew_shield"),
+    Mutant("a task may await itself", "A14", "runtime/await.c",
+           "    if (SN_UNLIKELY(t == f->task))\n        return -EDEADLK;\n    if (SN_UNLIKELY(--w->budget",
+           "    if (SN_UNLIKELY(--w->budget"),
+    Mutant("a cancelled task that has not started runs", "A28", "runtime/task_hot.h",
+           "    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) ||\n"
+           "                       (t->flags & SN_TASK_WAVE) != sn_wave_flag(w));",
+           "    return SN_UNLIKELY((t->flags & SN_TASK_WAVE) != sn_wave_flag(w));"),
+    Mutant("a cancel is delivered again and again", "A29", "runtime/cancel.c",
+           "        changed = old & ~SN_CANCEL_ANY;", "        changed = old & ~(SN_CANCEL_ANY & ~SN_CANCEL_PENDING);"),
+    Mutant("cancel requests are not counted", "A30 A31", "runtime/cancel.c",
+           "            changed++;\n", "            changed += 0;\n"),
+    Mutant("uncancel leaves the request pending", "A32", "runtime/cancel.c",
+           "        if (!(changed & SN_CANCEL_COUNT))\n            changed &= ~SN_CANCEL_PENDING;\n", ""),
+    Mutant("a self-cancel that meets no checkpoint is forgotten", "A36", "runtime/cancel.h",
+           "    return SN_UNLIKELY(word & SN_CANCEL_PENDING) && result >= 0 ? -ECANCELED : result;",
+           "    return SN_UNLIKELY(word & SN_CANCEL_PENDING) && result < 0 ? -ECANCELED : result;"),
+    Mutant("await does not pass a cancel on", "A37", "runtime/await.c",
+           "                forwards++;\n                sn_cancel_forward(t, code);\n", "                forwards++;\n"),
+    Mutant("a swallowed cancel fails the await all the same", "A38", "runtime/await.c",
+           "    return *forwarded && result == -ECANCELED ? *forwarded : result;\n",
+           "    return *forwarded ? *forwarded : result;\n"),
+    Mutant("gather waits for all after an error", "A50", "runtime/gather.c",
+           "    bool wake = result < 0 && !g->settled;", "    bool wake = false;"),
+    Mutant("gather cancels the others at the first error", "A50", "runtime/gather.c",
+           "        record(g, i, done ? t->result : -EINPROGRESS);",
+           "        if (!done)\n            sinew_cancel(t);\n        record(g, i, done ? t->result : -EINPROGRESS);"),
+    Mutant("a cancelled gather that all answered succeeds", "A56", "runtime/gather.c",
+           "    if (asked && (settled || error == 0 || error == -ECANCELED))\n        return asked;\n", ""),
+    Mutant("settled results stop at the first error", "A53", "runtime/gather.c",
+           "    return gather_all(\"sinew_gather_settled\", tasks, n, results, true);",
+           "    return gather_all(\"sinew_gather_settled\", tasks, n, results, false);"),
+    Mutant("a group's failure does not cancel the siblings", "A62", "runtime/group.c",
+           "        if (!g->cancelled)\n            cancel_children(g, -ECANCELED);\n        if (!g->waiting", "        if (!g->waiting"),
+    Mutant("a group's failure does not reach its body", "A62", "runtime/group.c",
+           "            sn_cancel_request(g->owner, SN_CANCEL_GROUP, false);\n", ""),
+    Mutant("a cancelled child counts as failed", "A67", "runtime/group.c",
+           "    bool failed = result < 0 && result != -ECANCELED;", "    bool failed = result < 0;"),
+    Mutant("a group forgets the request from outside when a child failed", "A70", "runtime/group.c",
+           "        sn_or(&g->owner->cancel, asked & (SN_CANCEL_PENDING | SN_CANCEL_GROUP), acq_rel);",
+           "        sn_or(&g->owner->cancel, 0, acq_rel);"),
+    Mutant("an expired scope says nothing", "A82", "runtime/sleep.c",
+           "    if (!s->counted)\n        return -ETIMEDOUT;", "    if (s->counted)\n        return 0;"),
+    Mutant("a timeout scope counts as a cancel", "A82 A83", "runtime/cancel.c",
+           "    return bits & (SN_CANCEL_PENDING | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;", "    return -ECANCELED;"),
+    Mutant("wait_for leaves the task running", "A94", "runtime/await.c",
+           "    sinew_timeout_begin(&scope, timeout);\n    intptr_t result = sinew_await(t);",
+           "    sinew_timeout_begin(&scope, timeout);\n    intptr_t result = sinew_shield(t);"),
+    Mutant("wait does not suspend when all are done", "A102", "runtime/wait.c",
+           "        code = sinew_yield(); /* a wait always suspends once */", "        code = 0;"),
+    Mutant("a cancelled child counts as an exception for wait", "A104", "runtime/wait.c",
+           "    return result < 0 && result != -ECANCELED;", "    return result < 0;"),
+    Mutant("shield passes the cancel on", "A109", "runtime/await.c",
+           "        if (code)\n            sn_task_remove_waiter(t, &parked.waiter);\n    }\n    sn_tsan_acquire(t);\n    intptr_t result = code ?",
+           "        if (code) {\n            sn_task_remove_waiter(t, &parked.waiter);\n            sn_cancel_forward(t, code);\n        }\n"
+           "    }\n    sn_tsan_acquire(t);\n    intptr_t result = code ?"),
+    Mutant("sleeps end early", "A112", "runtime/sleep.c",
+           "    return duration <= 0 ? sinew_yield() : sleep_until(w, sn_deadline_after(sn_clock_now(), duration));",
+           "    return duration <= 0 ? sinew_yield() : sleep_until(w, sn_deadline_after(sn_clock_now(), duration / 2));"),
+    Mutant("leftovers are not cancelled at the end", "A124", "runtime/cancel.c",
+           "        sn_or(&t->cancel, SN_CANCEL_SHUTDOWN | SN_CANCEL_PENDING, acq_rel);",
+           "        sn_or(&t->cancel, SN_CANCEL_SHUTDOWN, acq_rel);"),
+    Mutant("leftovers that go on are cancelled again", "A125", "runtime/cancel.c",
+           "    if ((t->flags & SN_TASK_WAVE) != parity && !(sn_load(&t->cancel, relaxed) & SN_CANCEL_SHUTDOWN))",
+           "    if ((t->flags & SN_TASK_WAVE) != parity)"),
+    Mutant("futures may be completed twice", "A12", "runtime/future.c",
+           "    if (sn_or(&t->cancel, SN_CANCEL_ENDED, acq_rel) & SN_CANCEL_ENDED)\n        return false;\n",
+           "    if (sn_or(&t->cancel, SN_CANCEL_ENDED, acq_rel) & SN_CANCEL_ENDED) {\n        t->result = result;\n"
+           "        return true;\n    }\n"),
+    Mutant("a callback added after the end is lost", "A9", "runtime/callback.c",
+           "    if (!sn_task_add_waiter(task, &c->waiter))\n        fire(&c->waiter, 0);",
+           "    (void)sn_task_add_waiter(task, &c->waiter);"),
+    Mutant("errors that somebody had are reported", "A18", "runtime/report.h",
+           "    if (SN_UNLIKELY(t->result < 0))\n        sn_task_asked(t);\n", ""),
+    Mutant("errors nobody had are dropped", "A17", "runtime/task.c",
+           "    if (SN_UNLIKELY(done && t->result < 0))\n        sn_report_unasked(t);\n", "    (void)done;\n"),
+    Mutant("children share their spawner's values", "A219", "runtime/local.c",
+           "    sn_context_values *c = malloc(sizeof *c + (n + !there) * sizeof(entry));",
+           "    if (there) {\n        ((entry *)(uintptr_t)there)->value = value;\n        return 0;\n    }\n"
+           "    sn_context_values *c = malloc(sizeof *c + (n + !there) * sizeof(entry));"),
+    Mutant("queued blocking work runs although its caller left", "A148", "runtime/blocking.c",
+           "    bool queued = sn_load(&c->state, relaxed) == QUEUED;\n", "    bool queued = false;\n"),
+]
+
+
+def build(copy):
+    targets = [f"test_conformance_{path.stem}" for path in sorted((copy / "tests/conformance").glob("*.c"))]
+    subprocess.run(["cmake", "--build", "--preset", "release", "--target", *targets], cwd=copy, check=True,
+                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def noticed_by(copy):
+    """The tests that fail."""
+    run = subprocess.run(["ctest", "--preset", "release", "-L", "conformance", "-E", "conformance/page", "--timeout",
+                          str(TIMEOUT_S), "--output-on-failure"], cwd=copy, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, errors="replace")
+    named = re.findall(r"^\[  FAILED  \] (a\d+\w+)", run.stdout, re.M) + re.findall(r"(a\d{3}_\w+) with \d+ workers: no end",
+                                                                              run.stdout)
+    whole = re.findall(r"^\t *\d+ - (\S+)", run.stdout, re.M)
+    return sorted(set(named)) or whole
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="regular expression on the names and rules")
+    parser.add_argument("--list", action="store_true", help="print the mutants and end")
+    args = parser.parse_args()
+    chosen = [m for m in MUTANTS if re.search(args.only, f"{m.name} {m.rules}")]
+    if args.list:
+        for m in chosen:
+            print(f"{m.rules:10} {m.path:24} {m.name}")
+        return 0
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="sinew-mutants-") as temporary:
+        copy = pathlib.Path(temporary) / "sinew"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("build", ".git"))
+        subprocess.run(["cmake", "--preset", "release", "-DSINEW_BENCH=OFF", "-DSINEW_EXAMPLES=OFF", "-DSINEW_WERROR=OFF"],
+                       cwd=copy, check=True, stdout=subprocess.PIPE)
+        build(copy)
+        if noticed_by(copy):
+            print("the conformance tests fail without a mutant", file=sys.stderr)
+            return 2
+        for m in chosen:
+            path = copy / m.path
+            source = path.read_text(encoding="utf-8")
+            if source.count(m.old) != 1:
+                survivors.append(m)
+                print(f"DOES NOT APPLY  {m.rules:10} {m.name}", flush=True)
+                continue
+            path.write_text(source.replace(m.old, m.new), encoding="utf-8")
+            try:
+                build(copy)
+                by = noticed_by(copy)
+            except subprocess.CalledProcessError as error:
+                print(error.stdout.decode(errors="replace")[-2000:], file=sys.stderr)
+                by = []
+            path.write_text(source, encoding="utf-8")
+            if by:
+                print(f"noticed         {m.rules:10} {m.name}: {', '.join(by[:3])}{' ...' if len(by) > 3 else ''}",
+                      flush=True)
+            else:
+                survivors.append(m)
+                print(f"NOT NOTICED     {m.rules:10} {m.name}", flush=True)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants noticed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
