@@ -91,6 +91,12 @@ int sn_interrupt_slow(sn_fiber *f)
     return sn_cancel_take(f->task);
 }
 
+bool sn_asked_slow(sn_fiber *f)
+{
+    sn_interrupt_poll(f);
+    return sn_cancel_pending(f->task);
+}
+
 bool sinew_cancel(sinew_task *t)
 {
     if (!t)

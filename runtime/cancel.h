@@ -111,4 +111,33 @@ SN_INLINE int sn_interrupt_after_park(sn_fiber *f)
     return sn_interrupt_slow(f);
 }
 
+/*
+ * The same two without taking, for calls whose work may be done by somebody else at any moment and is then not undone:
+ * they look, withdraw, and take (sn_cancel_take) only when they have found that nothing was done. Otherwise what was
+ * asked is left for the next checkpoint: sn_interrupt_later. What is pending is taken back by nobody but the task.
+ */
+bool sn_asked_slow(sn_fiber *f);
+
+SN_INLINE bool sn_asked(sn_fiber *f)
+{
+    if (SN_LIKELY(sn_load(&f->wakes, relaxed) == f->seen && !f->fresh))
+        return false;
+    return sn_asked_slow(f);
+}
+
+SN_INLINE bool sn_asked_after_park(sn_fiber *f)
+{
+    if (SN_LIKELY(!f->frame && !(sn_load(&f->task->cancel, relaxed) & SN_CANCEL_ANY) &&
+                  !sn_load(&f->runtime->stopping, relaxed)))
+        return false;
+    return sn_asked_slow(f);
+}
+
+/* After parks that have seen wakes and taken nothing: the next checkpoint finds what they were for. */
+SN_INLINE void sn_interrupt_later(sn_fiber *f)
+{
+    if (SN_UNLIKELY(sn_asked_after_park(f)))
+        f->fresh = true;
+}
+
 #endif

@@ -24,7 +24,9 @@ void sn_waitq_leave(sn_waitq *q, sn_lock *lock, sn_waiting *self)
     if (!self->popped)
         sn_waitq_remove(q, self);
     sn_lock_give(lock, biased);
-    if (self->popped)
+    if (self->popped) {
         while (!sn_load(&self->granted, acquire))
             sn_park(sn_worker_self(), self->fiber); /* the waker is between its unlock and its grant */
+        sn_interrupt_later(self->fiber);
+    }
 }
