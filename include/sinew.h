@@ -10,6 +10,7 @@
 #include <sinew/base.h>
 #include <sinew/blocking.h>
 #include <sinew/callback.h>
+#include <sinew/channel.h>
 #include <sinew/future.h>
 #include <sinew/group.h>
 #include <sinew/io.h>
