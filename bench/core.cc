@@ -8,7 +8,7 @@
  * One benchmark is one runtime. Its body is the main task, and measures itself there by the wall clock, so that
  * starting and stopping the runtime is not counted. The first pass over the work is not part of the time: it
  * pays for memory that later passes find in the pools, and is shown as first_ns. All figures are for one operation:
- * a call of fib, a node of skynet, a task, a yield of one task, a round trip, one jump.
+ * a call of fib, a node of skynet, a task, a yield of one task, a round trip, an element sent and received, one jump.
  *
  * Each pass checks its result; a wrong one fails the benchmark.
  */
@@ -20,6 +20,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <sys/mman.h>
@@ -310,6 +311,71 @@ void sinew_ping_pong(benchmark::State &state)
     });
 }
 
+// Channels: two tasks that meet at unbuffered ones, and one that sends what another receives through a buffer.
+
+struct Wires {
+    sinew_channel *wire[2];
+    intptr_t rounds;
+};
+
+intptr_t serve(void *arg)
+{
+    Wires *wires = static_cast<Wires *>(arg);
+    for (intptr_t i = 0, back = 0; i < wires->rounds; i++)
+        if (sinew_channel_send(wires->wire[0], &i) < 0 || sinew_channel_recv(wires->wire[1], &back) < 0 || back != i)
+            return -EIO;
+    return 0;
+}
+
+intptr_t give_back(void *arg)
+{
+    Wires *wires = static_cast<Wires *>(arg);
+    for (intptr_t i = 0, ball = 0; i < wires->rounds; i++)
+        if (sinew_channel_recv(wires->wire[0], &ball) < 0 || sinew_channel_send(wires->wire[1], &ball) < 0)
+            return -EIO;
+    return 0;
+}
+
+intptr_t send_all(void *arg)
+{
+    Wires *wires = static_cast<Wires *>(arg);
+    for (intptr_t i = 0; i < wires->rounds; i++)
+        if (sinew_channel_send(wires->wire[0], &i) < 0)
+            return -EIO;
+    return 0;
+}
+
+intptr_t receive_all(void *arg)
+{
+    Wires *wires = static_cast<Wires *>(arg);
+    for (intptr_t i = 0, got = 0; i < wires->rounds; i++)
+        if (sinew_channel_recv(wires->wire[0], &got) < 0 || got != i)
+            return -EIO;
+    return 0;
+}
+
+void between_two(benchmark::State &state, size_t capacity, sinew_fn a, sinew_fn b)
+{
+    Wires wires = {{sinew_channel_new(sizeof(intptr_t), capacity), sinew_channel_new(sizeof(intptr_t), capacity)},
+                   200000};
+    measure(state, wires.rounds, [&] {
+        sinew_task *tasks[2] = {sinew_spawn(a, &wires), sinew_spawn(b, &wires)};
+        return sinew_gather(tasks, 2, nullptr) == 0;
+    });
+    for (sinew_channel *wire : wires.wire)
+        sinew_channel_unref(wire);
+}
+
+void sinew_channel_ping_pong(benchmark::State &state)
+{
+    between_two(state, 0, serve, give_back);
+}
+
+void sinew_channel_buffered(benchmark::State &state)
+{
+    between_two(state, 64, send_all, receive_all);
+}
+
 // Bare jumps, one way: the least a switch can cost. Between two contexts, and around a ring of many.
 
 extern "C" {
@@ -465,6 +531,8 @@ int main(int argc, char **argv)
     register_tasks("yield/2", workers, sinew_yield_among<2>);
     register_tasks("yield/1000", workers, sinew_yield_among<1000>);
     register_tasks("ping_pong", workers, sinew_ping_pong);
+    register_tasks("channel/ping_pong", workers, sinew_channel_ping_pong);
+    register_tasks("channel/buffered", workers, sinew_channel_buffered);
 
     size_t run = benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
