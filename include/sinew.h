@@ -16,6 +16,7 @@
 #include <sinew/io.h>
 #include <sinew/local.h>
 #include <sinew/net.h>
+#include <sinew/queue.h>
 #include <sinew/runtime.h>
 #include <sinew/sync.h>
 #include <sinew/task.h>
