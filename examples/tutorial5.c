@@ -13,61 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PRODUCERS = 3, CONSUMERS = 2, QUEUE_SIZE = 4, NO_MORE = -1 };
+enum { PRODUCERS = 3, CONSUMERS = 2, QUEUE_SIZE = 4 };
 
-/* --- a bounded queue: semaphores count its free and its used places, the mutex guards the array ---------------- */
-
-static struct queue {
-    sinew_sem free, used;
-    sinew_mutex mutex;
-    int items[QUEUE_SIZE];
-    size_t first, count;
-} queue;
-
-static void queue_init(void)
-{
-    sinew_sem_init(&queue.free, QUEUE_SIZE);
-    sinew_sem_init(&queue.used, 0);
-    sinew_mutex_init(&queue.mutex);
-}
-
-/* Waits while the queue is full. When it fails, the item is not in the queue and no place has been taken. */
-static int queue_put(int item)
-{
-    int error = sinew_sem_wait(&queue.free);
-    if (error < 0)
-        return error;
-    error = sinew_mutex_lock(&queue.mutex);
-    if (error < 0) {
-        sinew_sem_post(&queue.free); /* cancelled between the two: give the place back */
-        return error;
-    }
-    queue.items[(queue.first + queue.count++) % QUEUE_SIZE] = item;
-    sinew_mutex_unlock(&queue.mutex);
-    sinew_sem_post(&queue.used);
-    return 0;
-}
-
-/* Waits while the queue is empty. When it fails, nothing has been taken out. */
-static int queue_get(int *item)
-{
-    int error = sinew_sem_wait(&queue.used);
-    if (error < 0)
-        return error;
-    error = sinew_mutex_lock(&queue.mutex);
-    if (error < 0) {
-        sinew_sem_post(&queue.used);
-        return error;
-    }
-    *item = queue.items[queue.first];
-    queue.first = (queue.first + 1) % QUEUE_SIZE;
-    queue.count--;
-    sinew_mutex_unlock(&queue.mutex);
-    sinew_sem_post(&queue.free);
-    return 0;
-}
-
-/* --- the tasks ------------------------------------------------------------------------------------------------- */
+static sinew_queue *queue;
 
 /* What one of them did. Nobody else writes it, and main reads it after the task has ended: no lock. */
 struct person {
@@ -91,7 +39,7 @@ static intptr_t produce(void *arg)
         int error = pause_for_up_to(person, SINEW_MS(600));
         int item = serial * PRODUCERS + (int)person->number;
         if (error == 0)
-            error = queue_put(item);
+            error = sinew_queue_put(queue, &item); /* waits while it is full */
         if (error < 0)
             return error; /* -ECANCELED: main stops the producers */
         person->items++;
@@ -105,11 +53,11 @@ static intptr_t consume(void *arg)
     struct person *person = arg;
     for (;;) {
         int item;
-        int error = queue_get(&item);
+        int error = sinew_queue_get(queue, &item); /* waits while it is empty */
+        if (error == -EPIPE)
+            return 0; /* shut down, and everything that was in it has been taken out */
         if (error < 0)
             return error;
-        if (item == NO_MORE)
-            return 0;
         person->items++;
         person->sum += item;
         printf("consumer %u: got %d\n", person->number, item);
@@ -145,7 +93,10 @@ static intptr_t program(void *arg)
     (void)arg;
     struct person producers[PRODUCERS], consumers[CONSUMERS];
     sinew_group consuming, producing;
-    queue_init();
+    sinew_queue_options options = {.element_bytes = sizeof(int), .max = QUEUE_SIZE};
+    queue = sinew_queue_new(&options);
+    if (!queue)
+        return -ENOMEM;
 
     /* A group owns its tasks: whatever happens in between, it is waited for before this function returns. */
     sinew_group_init(&consuming);
@@ -161,12 +112,10 @@ static intptr_t program(void *arg)
     /* First the producers: after this wait nothing new comes. */
     sinew_group_cancel(&producing);
     int ended = sinew_group_wait(&producing);
-    /* Then the consumers: each takes one end mark, and every item is in front of the marks. */
-    for (int i = 0; i < CONSUMERS && ended == 0; i++)
-        ended = queue_put(NO_MORE);
-    if (ended < 0)
-        sinew_group_cancel(&consuming);
+    /* Then the consumers: they take what is left, and learn that there will be no more. */
+    sinew_queue_shutdown(queue, false);
     int drained = sinew_group_wait(&consuming);
+    sinew_queue_unref(queue);
     if (error != -ECANCELED)
         return error;
     if (ended < 0 || drained < 0)
