@@ -2,6 +2,7 @@
 /* Tasks: made, queued, started, run in place, finished. States, references and orderings stand in task.h. */
 #include "runtime/task.h"
 
+#include "runtime/as_completed.h"
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
 #include "runtime/group.h"
@@ -243,13 +244,15 @@ bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
 static void fire_waiters(sinew_task *t, intptr_t result)
 {
     sn_waiter *newest = (sn_waiter *)lock_waiters(t), *oldest = NULL;
-    unlock_waiters(t, SN_WAITERS_DONE | SN_WAITERS_LOCK); /* W1; still locked */
     while (newest) { /* the list is newest first; they are woken in the order in which they came */
         sn_waiter *next = newest->next;
         newest->next = oldest;
         oldest = newest;
         newest = next;
+        if (oldest->fire == sn_as_completed_fire)
+            sn_as_completed_note(oldest);
     }
+    unlock_waiters(t, SN_WAITERS_DONE | SN_WAITERS_LOCK); /* W1; still locked */
     while (oldest) {
         sn_waiter *next = oldest->next; /* firing gives the node away */
         oldest->fire(oldest, result);

@@ -102,6 +102,53 @@ typedef enum sinew_wait_mode {
 SINEW_API int sinew_wait(sinew_task *const *tasks, size_t n, sinew_wait_mode mode, sinew_time timeout, bool *done);
 
 /*
+ * Tasks in the order in which they end:
+ *
+ *     sinew_as_completed it;
+ *     int r = sinew_as_completed_begin(&it, tasks, n, SINEW_S(5));
+ *     for (intptr_t i; r == 0 && (i = sinew_as_completed_next(&it)) != -ENOENT;)
+ *         if (i >= 0)
+ *             use(sinew_await(tasks[i]));
+ *         else ...                             // -ETIMEDOUT, -ECANCELED
+ *     sinew_as_completed_end(&it);
+ *
+ * On the stack of the task that begins it, and for that task only. Each begin that returned 0 wants an end, before the
+ * struct goes. Follows asyncio.as_completed.
+ */
+typedef struct sinew_as_completed {
+    uint64_t opaque_[16];
+} sinew_as_completed;
+
+/*
+ * Begins to watch `n` tasks for at most `timeout` (SINEW_FOREVER: no limit; <= 0: only what has ended already). Uses up
+ * no reference, and the caller may use up its own at any time; the array is not needed any longer when this returns.
+ * n == 0 is allowed. 0, or -EINVAL (it or a task is NULL), -EDEADLK (the caller is among them), -ENOMEM, -EPERM. Never
+ * suspends.
+ */
+SINEW_API int sinew_as_completed_begin(sinew_as_completed *it, sinew_task *const *tasks, size_t n, sinew_time timeout);
+
+/*
+ * Waits for the next task to end and returns its index. Those that had ended when begin returned come first, in the
+ * order of the array; of one that is in the array several times only the first index is returned. May suspend.
+ *
+ * When `timeout` has passed, what had ended before is still returned; then each call returns -ETIMEDOUT at once, one
+ * for each task not returned before. After the last task or -ETIMEDOUT: -ENOENT, again and again.
+ *
+ * -ECANCELED, or -ETIMEDOUT for a timeout scope of the caller: nothing is lost, and the next call goes on where this
+ * one stopped. -ETIMEDOUT is the iterator's own if sinew_as_completed_timed_out says so, otherwise a scope's. In no
+ * case are the tasks cancelled. -EINVAL: not begun, or ended; -EPERM: another task has begun it.
+ */
+SINEW_API intptr_t sinew_as_completed_next(sinew_as_completed *it);
+
+/* Has sinew_as_completed_next returned -ETIMEDOUT because the iterator's own timeout has passed? From then on it
+ * returns no -ETIMEDOUT of a scope any more. Never suspends. */
+SINEW_API bool sinew_as_completed_timed_out(const sinew_as_completed *it);
+
+/* Ends it; the tasks go on. One whose begin failed, or that was ended, may be ended too. NULL is allowed. Never
+ * suspends. */
+SINEW_API void sinew_as_completed_end(sinew_as_completed *it);
+
+/*
  * sinew_await with a limit: when `timeout` passes, cancels the task, waits for its real end and returns -ETIMEDOUT, or
  * the task's own answer if it ended otherwise. timeout <= 0: a finished task's result, or -ETIMEDOUT with the task
  * cancelled, never started if it had not. Uses the reference up. May suspend. Follows asyncio.wait_for.

@@ -28,6 +28,8 @@ static void call_everything_without_a_task(sinew_task *task)
         CHECK_EQ(sinew_shield(sinew_ref(task)), -EPERM);
         CHECK_EQ(sinew_wait_for(sinew_ref(task), 0), -EPERM);
         CHECK_EQ(sinew_wait(refs, 1, SINEW_ALL_COMPLETED, 0, NULL), -EPERM);
+        sinew_as_completed it;
+        CHECK_EQ(sinew_as_completed_begin(&it, refs, 1, 0), -EPERM);
         refs[0] = sinew_ref(task);
         CHECK_EQ(sinew_gather(refs, 1, NULL), -EPERM);
         refs[0] = sinew_ref(task);
