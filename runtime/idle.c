@@ -96,6 +96,8 @@ static bool still_listed(sn_worker *w)
 
 static bool any_queue_has_work(sn_runtime *rt)
 {
+    if (!CK_STACK_ISEMPTY(&rt->inbox))
+        return true;
     for (uint32_t i = 0; i < rt->workers_count; i++)
         if (sn_worker_has_work(&rt->workers[i]))
             return true;

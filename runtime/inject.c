@@ -44,7 +44,7 @@ bool sn_inject(sn_runtime *rt, sinew_task *t)
     sn_tsan_release(t);
     t->ext->message.kind = SN_MESSAGE_TASK;
     t->ext->message.subject = t;
-    sn_post(&rt->workers[sn_add(&rt->foreign_turn, 1, relaxed) % rt->workers_count], &t->ext->message);
+    sn_post_to_any(rt, &t->ext->message);
     return true;
 }
 

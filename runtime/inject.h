@@ -18,7 +18,7 @@ void sn_inject_drop(sn_runtime *rt, sinew_task *t);
 /* Counts it and queues it on some worker. False: the runtime has ended. Any thread. */
 bool sn_inject(sn_runtime *rt, sinew_task *t);
 
-/* Arrived in a worker's inbox. */
+/* A worker has taken it out of the inbox. */
 void sn_inject_arrived(sn_worker *w, sinew_task *t);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Something for one particular worker: in its inbox (a ck_stack; any thread pushes) or in its pinned queue (owner
- * only). */
+/*
+ * Something for one particular worker: in its inbox (a ck_stack; any thread pushes) or in its pinned queue (owner
+ * only). Or, from a foreign thread, for any of them: in the runtime's inbox.
+ */
 #ifndef SN_MESSAGE_H
 #define SN_MESSAGE_H
 

@@ -173,6 +173,7 @@ static sn_runtime *new_runtime(const sinew_options *opt)
     rt->stack_bytes = opt->stack_bytes;
     rt->in_place_bytes = opt->stack_bytes / SN_IN_PLACE_SHARE;
     sn_idle_init(&rt->idle);
+    ck_stack_init(&rt->inbox);
     sn_stacks_init(&rt->stacks, opt->stack_bytes);
     rt->task_pool = sn_task_pool_new(rt);
     if (rt->task_pool && posix_memalign((void **)&rt->workers, SN_CACHE_LINE, opt->workers * sizeof *rt->workers) != 0)

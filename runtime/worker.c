@@ -79,14 +79,21 @@ void sn_ready(sn_fiber *f)
     else if (f->pinned >= 0)
         sn_post(&rt->workers[f->pinned], &f->message);
     else
-        sn_post(&rt->workers[sn_add(&rt->foreign_turn, 1, relaxed) % rt->workers_count], &f->message);
+        sn_post_to_any(rt, &f->message);
 }
 
-static void drain_inbox(sn_worker *w)
+void sn_post_to_any(sn_runtime *rt, sn_message *m)
 {
-    if (SN_LIKELY(CK_STACK_ISEMPTY(&w->inbox)))
+    ck_stack_push_mpmc(&rt->inbox, &m->link);
+    atomic_thread_fence(memory_order_seq_cst); /* p1 before p2, as for a push; partner: s1, fence, s2 in idle.h */
+    sn_wake_one(rt);
+}
+
+static void drain(sn_worker *w, ck_stack_t *inbox)
+{
+    if (SN_LIKELY(CK_STACK_ISEMPTY(inbox)))
         return;
-    ck_stack_entry_t *newest = ck_stack_batch_pop_upmc(&w->inbox), *oldest = NULL;
+    ck_stack_entry_t *newest = ck_stack_batch_pop_upmc(inbox), *oldest = NULL;
     while (newest) {
         ck_stack_entry_t *next = newest->next;
         newest->next = oldest;
@@ -205,7 +212,8 @@ void sn_look_around(sn_worker *w)
     w->budget = SN_BUDGET;
     w->looking = true;
     sn_bump(&w->counters.polls, 1);
-    drain_inbox(w);
+    drain(w, &w->inbox);
+    drain(w, &rt->inbox);
     sn_task_pool_balance(w);
     if (SN_UNLIKELY(sn_load(&rt->interrupted, relaxed)))
         deliver_interrupt(rt);

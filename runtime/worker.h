@@ -123,7 +123,8 @@ struct sn_runtime {
     ck_spinlock_t deadlock_lock;
     _Atomic uint32_t shutdown_requests;
     pthread_barrier_t end; /* all workers have left their loops */
-    _Atomic uint32_t foreign_turn;
+    /* Ready fibers and tasks from other threads: for whichever worker looks around first. */
+    ck_stack_t inbox __attribute__((aligned(SN_CACHE_LINE)));
     sn_blocking blocking;
 };
 
@@ -219,6 +220,9 @@ void sn_look_around(sn_worker *w);
 
 /* Puts a message into a worker's inbox and wakes it if it sleeps. Any thread. */
 void sn_post(sn_worker *to, sn_message *m);
+
+/* For any worker: it must not lie with one that computes while others sleep. Any thread. */
+void sn_post_to_any(sn_runtime *rt, sn_message *m);
 
 /* The worker's loop on its thread's stack, until the runtime stops. */
 void sn_worker_loop(sn_worker *w);

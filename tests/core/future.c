@@ -225,6 +225,64 @@ IN_RUNTIME(a_plain_thread_waits_for_it)
     return 0;
 }
 
+static intptr_t wait_and_flag(void *arg)
+{
+    struct waiting *w = arg;
+    sinew_future_await(w->f);
+    atomic_store(&w->started, 1);
+    return 0;
+}
+
+/* Worker by worker, the one that computes must not be the one that is told. */
+IN_RUNTIME_WITH(a_thread_that_completes_it_does_not_wait_for_a_computing_worker, 2, 3, 8)
+{
+    for (int i = 0; i < 20; i++) {
+        sinew_future *f = sinew_future_new();
+        struct waiting w = {.f = f};
+        sinew_task *t = sinew_spawn(wait_and_flag, &w);
+        sinew_sleep(SINEW_US(100)); /* usually enough for it to wait */
+        pthread_t thread;
+        pthread_create(&thread, NULL, set_from_a_thread, sinew_future_ref(f));
+        while (!atomic_load(&w.started)) /* computes, as far as the runtime can see */
+            sched_yield();
+        sinew_await(t);
+        pthread_join(thread, NULL);
+        sinew_future_unref(f);
+    }
+    return 0;
+}
+
+static intptr_t flag(void *arg)
+{
+    atomic_store((atomic_int *)arg, 1);
+    return 0;
+}
+
+struct from_outside {
+    sinew_runtime *rt;
+    atomic_int flag;
+};
+
+static void *spawn_from_a_thread(void *arg)
+{
+    struct from_outside *o = arg;
+    sinew_detach(sinew_spawn_on(o->rt, flag, &o->flag));
+    return NULL;
+}
+
+IN_RUNTIME_WITH(a_task_from_a_thread_does_not_wait_for_a_computing_worker, 2, 3, 8)
+{
+    for (int i = 0; i < 20; i++) {
+        struct from_outside o = {.rt = sinew_runtime_self()};
+        pthread_t thread;
+        pthread_create(&thread, NULL, spawn_from_a_thread, &o);
+        while (!atomic_load(&o.flag))
+            sched_yield();
+        pthread_join(thread, NULL);
+    }
+    return 0;
+}
+
 static intptr_t make_one(void *arg)
 {
     sinew_future **f = arg;
@@ -267,4 +325,6 @@ TEST_MAIN(cmocka_unit_test(every_waiter_gets_the_value), cmocka_unit_test(a_futu
           cmocka_unit_test(a_shielded_future_survives_the_cancel_of_its_waiter),
           cmocka_unit_test(cancel_completes_it_at_once), cmocka_unit_test(futures_are_gathered_and_waited_for_as_tasks),
           cmocka_unit_test(a_plain_thread_completes_it), cmocka_unit_test(a_plain_thread_waits_for_it),
+          cmocka_unit_test(a_thread_that_completes_it_does_not_wait_for_a_computing_worker),
+          cmocka_unit_test(a_task_from_a_thread_does_not_wait_for_a_computing_worker),
           cmocka_unit_test(a_future_outlives_its_runtime), cmocka_unit_test(one_that_is_never_completed_is_freed))
