@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Locks between tasks: they suspend the task, never the worker. First come, first served; no barging.
- * All are plain structs that may be static or on a stack; they need no destroy, but nobody may wait on one that ends.
- * They are for the tasks of one runtime; a thread outside of it may post or unlock, too.
+ *
+ * All are plain structs that may be static or on a stack. They need no destroy, but must be inited before use, must not
+ * be moved or copied after, and may end only when every call that waits on them has returned: who comes back from a
+ * wait may end the object at once, also while the one who let it go is still inside of its call.
+ *
+ * Every call that waits is for tasks (-EPERM otherwise) unless it says "any thread"; all others are for any thread. A
+ * wait that is cancelled or timed out leaves nothing behind: it has taken nothing, and what was on its way to the
+ * caller goes to the next in line. NULL gives -EINVAL, or false, or is ignored by what returns nothing.
+ *
+ * They are for the tasks of one runtime; threads outside of it may post, unlock and set, too.
  *
  * Deadlock. When every task waits, and no timer, I/O or blocking call is under way, nothing inside can wake one. The
  * runtime then reports a deadlock (see sinew_run), unless the process has other threads than this runtime's, which
@@ -16,13 +24,17 @@
 
 SINEW_BEGIN_DECLS
 
-/* A counting semaphore. */
+/* A counting semaphore (asyncio.Semaphore, asyncio.BoundedSemaphore). */
 typedef struct sinew_sem {
-    uint64_t opaque_[5];
+    uint64_t opaque_[6];
 } sinew_sem;
 
-/* Starts with `permits` permits. Never suspends. */
+/* Starts with `permits` permits; there may be up to UINT_MAX. Never suspends. */
 SINEW_API void sinew_sem_init(sinew_sem *s, unsigned permits);
+
+/* The same for a semaphore that never holds more than these: 0, or -EINVAL for 0 permits, which nobody could ever
+ * post. Never suspends. */
+SINEW_API int sinew_sem_init_bounded(sinew_sem *s, unsigned permits);
 
 /* Takes a permit; suspends while there is none or others wait already. 0; -ECANCELED or -ETIMEDOUT: no permit was
  * taken, and one on its way to the caller goes to the next waiter; -EPERM. */
@@ -31,10 +43,14 @@ SINEW_API int sinew_sem_wait(sinew_sem *s);
 /* Takes a permit without waiting: 0, or -EAGAIN. */
 SINEW_API int sinew_sem_trywait(sinew_sem *s);
 
-/* Returns a permit, to the longest waiter if there is one. Never suspends. */
-SINEW_API void sinew_sem_post(sinew_sem *s);
+/* Returns a permit, to the longest waiter if there is one. 0; -EOVERFLOW: it would be one above what a bounded
+ * semaphore started with, or above UINT_MAX, and nothing was done. Never suspends. */
+SINEW_API int sinew_sem_post(sinew_sem *s);
 
-/* A mutual exclusion lock: not recursive, and any task may unlock it. */
+/* Would sinew_sem_wait have to wait now? Never suspends. */
+SINEW_API bool sinew_sem_locked(sinew_sem *s);
+
+/* A mutual exclusion lock: not recursive, and any task may unlock it (asyncio.Lock). */
 typedef struct sinew_mutex {
     sinew_sem sem_;
 } sinew_mutex;
@@ -46,6 +62,8 @@ SINEW_API int sinew_mutex_lock(sinew_mutex *m);
 SINEW_API int sinew_mutex_trylock(sinew_mutex *m);
 /* Unlocks; hands the lock to the longest waiter. 0, or -EPERM when it was not locked. Never suspends. */
 SINEW_API int sinew_mutex_unlock(sinew_mutex *m);
+/* Is it locked, or already on its way to a waiter? Never suspends. */
+SINEW_API bool sinew_mutex_locked(const sinew_mutex *m);
 
 SINEW_END_DECLS
 #endif

@@ -5,6 +5,7 @@
  * Cannot see: order between waiters that arrive from different workers at once.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include <tests/support/run.h>
@@ -291,6 +292,122 @@ IN_RUNTIME_PINNED(unlock_hands_the_lock_to_the_longest_waiter)
     return 0;
 }
 
+IN_RUNTIME(a_bounded_semaphore_refuses_what_it_did_not_give)
+{
+    sinew_sem s;
+    CHECK_EQ(sinew_sem_init_bounded(NULL, 1), -EINVAL);
+    CHECK_EQ(sinew_sem_init_bounded(&s, 0), -EINVAL);
+    CHECK_EQ(sinew_sem_init_bounded(&s, 2), 0);
+    CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_sem_post(&s), 0);
+    CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_sem_trywait(&s), -EAGAIN);
+    return 0;
+}
+
+IN_RUNTIME_PINNED(a_bounded_semaphore_hands_over_like_any_other)
+{
+    sinew_sem s;
+    event_log log = {.n = 0};
+    struct taker taker = {&s, &log, 1};
+    CHECK_EQ(sinew_sem_init_bounded(&s, 1), 0);
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    sinew_task *t = spawn_pinned(take_and_log, &taker);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_sem_post(&s), 0);
+    CHECK_EQ(sinew_await(t), 0);
+    CHECK_EQ(sinew_sem_post(&s), 0);
+    CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW);
+    return 0;
+}
+
+IN_RUNTIME(a_semaphore_does_not_count_past_its_range)
+{
+    sinew_sem s;
+    sinew_sem_init(&s, UINT_MAX);
+    CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW);
+    CHECK_EQ(sinew_sem_trywait(&s), 0);
+    CHECK_EQ(sinew_sem_post(&s), 0);
+    return 0;
+}
+
+IN_RUNTIME_PINNED(locked_says_whether_a_wait_would_have_to_wait)
+{
+    sinew_sem s;
+    sinew_mutex m;
+    event_log log = {.n = 0};
+    struct taker taker = {&s, &log, 1};
+    sinew_sem_init(&s, 1);
+    sinew_mutex_init(&m);
+    CHECK(!sinew_sem_locked(&s));
+    CHECK(!sinew_mutex_locked(&m));
+    CHECK_EQ(sinew_sem_wait(&s), 0);
+    CHECK_EQ(sinew_mutex_lock(&m), 0);
+    CHECK(sinew_sem_locked(&s));
+    CHECK(sinew_mutex_locked(&m));
+    sinew_task *t = spawn_pinned(take_and_log, &taker);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_sem_post(&s), 0);
+    CHECK(sinew_sem_locked(&s)); /* the permit is the waiter's */
+    CHECK_EQ(sinew_await(t), 0);
+    CHECK_EQ(sinew_sem_post(&s), 0);
+    CHECK_EQ(sinew_mutex_unlock(&m), 0);
+    CHECK(!sinew_sem_locked(&s));
+    CHECK(!sinew_mutex_locked(&m));
+    CHECK(!sinew_sem_locked(NULL));
+    CHECK(!sinew_mutex_locked(NULL));
+    CHECK_EQ(sinew_sem_post(NULL), -EINVAL);
+    return 0;
+}
+
+/* Whoever gets the last permit frees the semaphore, while the one who posted it may still be on its way out. */
+static intptr_t wait_and_free(void *arg)
+{
+    sinew_sem *s = arg;
+    int r = sinew_sem_wait(s);
+    free(s);
+    return r;
+}
+
+static intptr_t post_it(void *arg)
+{
+    return sinew_sem_post(arg);
+}
+
+IN_RUNTIME(a_semaphore_may_end_as_soon_as_its_waiter_is_back)
+{
+    int rounds = (int)scaled(3000, 300);
+    for (int i = 0; i < rounds; i++) {
+        sinew_sem *s = malloc(sizeof *s);
+        sinew_sem_init(s, 0);
+        sinew_task *tasks[2] = {sinew_spawn(post_it, s), sinew_spawn(wait_and_free, s)};
+        if (i % 2)
+            sinew_yield();
+        if (!CHECK_EQ(sinew_gather(tasks, 2, NULL), 0))
+            break;
+    }
+    return 0;
+}
+
+IN_RUNTIME_PINNED(a_mutex_on_its_way_to_a_cancelled_waiter_goes_to_the_next)
+{
+    sinew_mutex m;
+    sinew_mutex_init(&m);
+    CHECK_EQ(sinew_mutex_lock(&m), 0);
+    sinew_task *tasks[2] = {spawn_pinned(lock_it, &m), spawn_pinned(lock_it, &m)};
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(sinew_mutex_unlock(&m), 0);
+    CHECK(sinew_cancel(tasks[0]));
+    CHECK_EQ(sinew_await(tasks[0]), -ECANCELED);
+    CHECK_EQ(sinew_await(tasks[1]), 0);
+    CHECK_EQ(sinew_mutex_trylock(&m), -EBUSY);
+    CHECK_EQ(sinew_mutex_unlock(&m), 0);
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(permits_are_counted), cmocka_unit_test(taking_a_free_permit_does_not_suspend),
           cmocka_unit_test(waiters_are_served_first_come_first_served),
           cmocka_unit_test(a_newcomer_does_not_overtake_a_waiter),
@@ -299,4 +416,10 @@ TEST_MAIN(cmocka_unit_test(permits_are_counted), cmocka_unit_test(taking_a_free_
           cmocka_unit_test(no_permit_is_lost_or_made_by_races_of_post_cancel_and_timeout),
           cmocka_unit_test(a_mutex_lets_one_in_at_a_time), cmocka_unit_test(a_mutex_reports_its_state),
           cmocka_unit_test(a_cancelled_locker_does_not_hold_the_lock),
-          cmocka_unit_test(unlock_hands_the_lock_to_the_longest_waiter))
+          cmocka_unit_test(unlock_hands_the_lock_to_the_longest_waiter),
+          cmocka_unit_test(a_bounded_semaphore_refuses_what_it_did_not_give),
+          cmocka_unit_test(a_bounded_semaphore_hands_over_like_any_other),
+          cmocka_unit_test(a_semaphore_does_not_count_past_its_range),
+          cmocka_unit_test(locked_says_whether_a_wait_would_have_to_wait),
+          cmocka_unit_test(a_semaphore_may_end_as_soon_as_its_waiter_is_back),
+          cmocka_unit_test(a_mutex_on_its_way_to_a_cancelled_waiter_goes_to_the_next))
