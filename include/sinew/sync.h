@@ -65,5 +65,42 @@ SINEW_API int sinew_mutex_unlock(sinew_mutex *m);
 /* Is it locked, or already on its way to a waiter? Never suspends. */
 SINEW_API bool sinew_mutex_locked(const sinew_mutex *m);
 
+/*
+ * A condition of what a mutex guards (asyncio.Condition).
+ *
+ *     sinew_mutex_lock(&m);
+ *     int r = 0;
+ *     while (r == 0 && !ready)
+ *         r = sinew_cond_wait(&c, &m);
+ *     if (r == 0) ...                     // ready, and the mutex is held
+ *     sinew_mutex_unlock(&m);             // also when r < 0
+ */
+typedef struct sinew_cond {
+    uint64_t opaque_[3];
+} sinew_cond;
+
+/* A condition of what `m` guards; `m` is inited already and must last as long. 0, -EINVAL. Never suspends. */
+SINEW_API int sinew_cond_init(sinew_cond *c, sinew_mutex *m);
+
+/*
+ * Unlocks the mutex, suspends until notified, locks it again. `m` is the one that was given to init and is locked. May
+ * return 0 without a notification meant for the caller: look again.
+ * 0; -ECANCELED or -ETIMEDOUT: with the mutex locked again, however long that takes, and a notification that had
+ * reached the caller goes to the next waiter. Without having waited, and with the mutex as it was: -EINVAL (another
+ * mutex), -EPERM (it is not locked, or the caller is no task).
+ */
+SINEW_API int sinew_cond_wait(sinew_cond *c, sinew_mutex *m);
+
+/* Waits until predicate(arg), called with the mutex locked, is true; does not suspend if it is. Returns as
+ * sinew_cond_wait: 0 means true. -EINVAL also for a predicate that is NULL. */
+SINEW_API int sinew_cond_wait_for(sinew_cond *c, sinew_mutex *m, bool (*predicate)(void *arg), void *arg);
+
+/* Lets up to n waiters go, the longest ones; they queue for the mutex, which the caller must have locked, and return
+ * one after the other once it has unlocked. 0, or -EPERM when the mutex is not locked. Never suspends. */
+SINEW_API int sinew_cond_notify(sinew_cond *c, size_t n);
+
+/* The same for all waiters. */
+SINEW_API int sinew_cond_notify_all(sinew_cond *c);
+
 SINEW_END_DECLS
 #endif
