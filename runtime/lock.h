@@ -80,4 +80,15 @@ SN_INLINE void sn_lock_give(sn_lock *l, bool biased)
     sn_store(biased ? &l->inside : &l->held, 0, release); /* b3 */
 }
 
+/*
+ * Who has seen, by an acquire load, what was stored under the lock, and finds it free, knows that whoever stored it
+ * will not touch the lock again: what the lock lies in may end. (The load also saw the lock taken, so that a free one
+ * is a later state.) That lets a fast path read a flag without taking the lock.
+ */
+SN_INLINE bool sn_lock_left(const sn_lock *l)
+{
+    return sn_load(&((sn_lock *)(uintptr_t)l)->held, acquire) == 0 &&
+           sn_load(&((sn_lock *)(uintptr_t)l)->inside, acquire) == 0;
+}
+
 #endif

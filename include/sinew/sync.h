@@ -102,5 +102,31 @@ SINEW_API int sinew_cond_notify(sinew_cond *c, size_t n);
 /* The same for all waiters. */
 SINEW_API int sinew_cond_notify_all(sinew_cond *c);
 
+/*
+ * A flag to wait for (asyncio.Event).
+ *
+ *     sinew_event_wait(&started);         // in some tasks
+ *     sinew_event_set(&started);          // in another: all of them go on
+ */
+typedef struct sinew_event {
+    uint64_t opaque_[7];
+} sinew_event;
+
+/* Begins not set. */
+SINEW_API void sinew_event_init(sinew_event *e);
+
+/* Sets it; all who wait now return, in the order they came, even if it is cleared before they run. 0. Never suspends.
+ */
+SINEW_API int sinew_event_set(sinew_event *e);
+
+/* Makes later waits wait again. 0. Never suspends. */
+SINEW_API int sinew_event_clear(sinew_event *e);
+
+SINEW_API bool sinew_event_is_set(const sinew_event *e);
+
+/* Waits until it is set; does not suspend when it is. 0, -ECANCELED, -ETIMEDOUT. Any thread: one that is no task is
+ * blocked, and nothing cancels it. */
+SINEW_API int sinew_event_wait(sinew_event *e);
+
 SINEW_END_DECLS
 #endif
