@@ -128,5 +128,31 @@ SINEW_API bool sinew_event_is_set(const sinew_event *e);
  * blocked, and nothing cancels it. */
 SINEW_API int sinew_event_wait(sinew_event *e);
 
+/*
+ * A lock that many readers or one writer hold. Fair: who waits is served in the order of coming, so a waiting writer
+ * keeps new readers out; readers that wait next to each other enter together. Not recursive: a second read_lock in one
+ * task deadlocks when a writer came in between. Any task may unlock.
+ */
+typedef struct sinew_rwlock {
+    uint64_t opaque_[5];
+} sinew_rwlock;
+
+SINEW_API void sinew_rwlock_init(sinew_rwlock *l);
+
+/* Locks; suspends while a writer holds it or anybody waits already. 0, -ECANCELED, -ETIMEDOUT (not locked then),
+ * -EPERM. */
+SINEW_API int sinew_rwlock_read_lock(sinew_rwlock *l);
+
+/* Locks; suspends while anybody holds it. Returns as sinew_rwlock_read_lock. */
+SINEW_API int sinew_rwlock_write_lock(sinew_rwlock *l);
+
+/* The same without waiting: 0, or -EBUSY. Never suspend. */
+SINEW_API int sinew_rwlock_try_read_lock(sinew_rwlock *l);
+SINEW_API int sinew_rwlock_try_write_lock(sinew_rwlock *l);
+
+/* Unlock, and let in who is next. 0, or -EPERM when it is not locked in this way. Never suspend. */
+SINEW_API int sinew_rwlock_read_unlock(sinew_rwlock *l);
+SINEW_API int sinew_rwlock_write_unlock(sinew_rwlock *l);
+
 SINEW_END_DECLS
 #endif
