@@ -154,5 +154,40 @@ SINEW_API int sinew_rwlock_try_write_lock(sinew_rwlock *l);
 SINEW_API int sinew_rwlock_read_unlock(sinew_rwlock *l);
 SINEW_API int sinew_rwlock_write_unlock(sinew_rwlock *l);
 
+/*
+ * A place where tasks wait until so many have come; can be used again at once (asyncio.Barrier).
+ *
+ *     for (int step = 0; step < steps; step++) {
+ *         compute(step, part);
+ *         if (sinew_barrier_wait(&b) == 0)    // one of them
+ *             report(step);
+ *     }
+ */
+typedef struct sinew_barrier {
+    uint64_t opaque_[7];
+} sinew_barrier;
+
+/* For `parties` tasks: 0, or -EINVAL when that is below 1. Never suspends. */
+SINEW_API int sinew_barrier_init(sinew_barrier *b, int parties);
+
+/*
+ * Suspends until `parties` tasks are here; the last to come does not suspend and lets all go. Returns 0 to parties - 1,
+ * each to one of them, in the order they came. -ECONNABORTED: the barrier is broken, or was reset meanwhile;
+ * -ECANCELED, -ETIMEDOUT: the caller does not count as one who came (unless all had come: then the others go on without
+ * it), and the barrier is not broken; -EPERM.
+ */
+SINEW_API int sinew_barrier_wait(sinew_barrier *b);
+
+/* Who waits now returns -ECONNABORTED; the barrier begins anew, not broken. 0. Never suspends. */
+SINEW_API int sinew_barrier_reset(sinew_barrier *b);
+
+/* Breaks it: who waits now, and who comes until the next reset, returns -ECONNABORTED. 0. Never suspends. */
+SINEW_API int sinew_barrier_abort(sinew_barrier *b);
+
+/* How many it takes, how many wait now, and whether it is broken. -EINVAL, -EINVAL and false for NULL. */
+SINEW_API int sinew_barrier_parties(const sinew_barrier *b);
+SINEW_API int sinew_barrier_n_waiting(const sinew_barrier *b);
+SINEW_API bool sinew_barrier_broken(const sinew_barrier *b);
+
 SINEW_END_DECLS
 #endif
