@@ -189,5 +189,28 @@ SINEW_API int sinew_barrier_parties(const sinew_barrier *b);
 SINEW_API int sinew_barrier_n_waiting(const sinew_barrier *b);
 SINEW_API bool sinew_barrier_broken(const sinew_barrier *b);
 
+/*
+ * Something that is to be done once, by whoever comes first. Begins as SINEW_ONCE_INIT.
+ *
+ *     static sinew_once opened = SINEW_ONCE_INIT;
+ *     intptr_t fd = sinew_once_run(&opened, open_log, path);
+ */
+typedef struct sinew_once {
+    uint64_t opaque_[9];
+} sinew_once;
+
+/* clang-format off */
+#define SINEW_ONCE_INIT {{0}}
+/* clang-format on */
+
+/*
+ * The first caller runs fn(arg), in its own task; callers meanwhile wait for the end. A result >= 0 is kept, and this
+ * call and all later ones return it without suspending. If it fails (a result < 0, so also when it is cancelled), that
+ * caller returns the error, and the longest waiter, or the next caller, runs its own fn.
+ * May suspend, and as `fn` does. -ECANCELED, -ETIMEDOUT: cancelled while waiting for another, which goes on; -EDEADLK
+ * when fn calls it again; -EINVAL for fn NULL; -EPERM outside of a task while it is not done.
+ */
+SINEW_API intptr_t sinew_once_run(sinew_once *once, sinew_fn fn, void *arg);
+
 SINEW_END_DECLS
 #endif
