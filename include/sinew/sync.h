@@ -212,5 +212,29 @@ typedef struct sinew_once {
  */
 SINEW_API intptr_t sinew_once_run(sinew_once *once, sinew_fn fn, void *arg);
 
+/*
+ * A count to wait for until it is zero; never counts up again (std::latch).
+ *
+ *     sinew_latch_init(&ready, 3);
+ *     ...                                 // three others, tasks or threads: sinew_latch_count_down(&ready, 1)
+ *     sinew_latch_wait(&ready);
+ */
+typedef struct sinew_latch {
+    uint64_t opaque_[7];
+} sinew_latch;
+
+SINEW_API void sinew_latch_init(sinew_latch *l, unsigned count);
+
+/* Counts down by n; at zero all who wait return. 0, or -ERANGE, and nothing is done, when n is more than is left. Never
+ * suspends. */
+SINEW_API int sinew_latch_count_down(sinew_latch *l, unsigned n);
+
+/* Waits for zero; does not suspend when it is reached. 0, -ECANCELED, -ETIMEDOUT. Any thread: one that is no task is
+ * blocked, and nothing cancels it. */
+SINEW_API int sinew_latch_wait(sinew_latch *l);
+
+/* Is zero reached? 0, or -EAGAIN. Never suspends. */
+SINEW_API int sinew_latch_try_wait(sinew_latch *l);
+
 SINEW_END_DECLS
 #endif
