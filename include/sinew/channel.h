@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Channels between tasks, as in Go: elements of one size are copied in at one side and out at the other.
+ * Channels between tasks, as in Go: elements of one size are copied in at one side and out at the other. And select,
+ * which waits until one of several things can be done, and does exactly that one.
  *
  *     sinew_channel *squares = sinew_channel_new(sizeof(int), 16);
  *     ...
@@ -77,6 +78,43 @@ SINEW_API size_t sinew_channel_capacity(const sinew_channel *channel);
 
 /* Has it been closed? NULL gives true. Any thread. Never suspends. */
 SINEW_API bool sinew_channel_closed(const sinew_channel *channel);
+
+typedef enum sinew_case_kind {
+    SINEW_CASE_SEND,  /* of *element to `channel` */
+    SINEW_CASE_RECV,  /* from `channel` to *element */
+    SINEW_CASE_TASK,  /* `task` has ended; uses nothing up */
+    SINEW_CASE_AFTER, /* `duration` has passed; <= 0: at once, if nothing else can be done (Go's default) */
+} sinew_case_kind;
+
+typedef struct sinew_case {
+    sinew_case_kind kind;
+    union {
+        sinew_channel *channel;
+        sinew_task *task;
+        sinew_time duration; /* SINEW_FOREVER: never */
+    };
+    void *element; /* SEND only reads it */
+    int result;    /* out, of the case that happened: 0, or -EPIPE as from send or recv. Others are left alone. */
+} sinew_case;
+
+#define SINEW_SELECT_CASES_MAX ((size_t)65536)
+
+/*
+ * Waits until one of the cases can be done, does that one, and returns its index; the others have no effect. What can
+ * be done at entry is chosen from at random. A closed channel counts as ready. The same channel may stand in several
+ * cases, in both directions too: it never meets itself. Channels, tasks and elements are lent until the call returns.
+ *
+ *     sinew_case cases[] = {{.kind = SINEW_CASE_RECV, .channel = jobs, .element = &job},
+ *                           {.kind = SINEW_CASE_RECV, .channel = quit},
+ *                           {.kind = SINEW_CASE_AFTER, .duration = SINEW_S(1)}};
+ *     switch (sinew_select(cases, 3)) { ... }
+ *
+ * May suspend. -ECANCELED or -ETIMEDOUT (a scope of the caller): nothing has happened; when a case has happened
+ * already, its index is returned and the request is delivered at the caller's next checkpoint. -EINVAL: n is 0 or
+ * beyond SINEW_SELECT_CASES_MAX, an unknown kind, or NULL where there must be something; -ENOMEM; -EPERM outside of a
+ * task. Follows Go's select.
+ */
+SINEW_API int sinew_select(sinew_case *cases, size_t n);
 
 SINEW_END_DECLS
 #endif

@@ -52,6 +52,27 @@ static intptr_t lock_twice(void *arg)
     return r;
 }
 
+static intptr_t wait_at_channels(void *arg)
+{
+    sinew_channel *empty = sinew_channel_new(0, 1), *meeting = sinew_channel_new(0, 0);
+    sinew_case cases[] = {{.kind = SINEW_CASE_RECV, .channel = empty},
+                          {.kind = SINEW_CASE_SEND, .channel = meeting},
+                          {.kind = SINEW_CASE_TASK, .task = sinew_self()},
+                          {.kind = SINEW_CASE_AFTER, .duration = SINEW_FOREVER}};
+    int r = arg ? sinew_select(cases, 4) : sinew_channel_recv(empty, NULL);
+    CHECK(r < 0);
+    sinew_channel_unref(empty);
+    sinew_channel_unref(meeting);
+    return r;
+}
+
+static intptr_t nobody_sends(void *arg)
+{
+    (void)arg;
+    sinew_detach(spawn_named("lonely-waiter", wait_at_channels, NULL));
+    return wait_at_channels("");
+}
+
 static sinew_task *circle[2];
 static atomic_int circle_ready;
 
@@ -113,6 +134,12 @@ static void a_mutex_locked_twice_is_a_deadlock(void **state)
 {
     (void)state;
     expect_deadlock(lock_twice);
+}
+
+static void channels_that_nobody_serves_are_a_deadlock(void **state)
+{
+    (void)state;
+    expect_deadlock(nobody_sends);
 }
 
 static void tasks_that_await_each_other_are_a_deadlock(void **state)
@@ -369,6 +396,7 @@ TEST_MAIN(cmocka_unit_test(a_cancel_of_tasks_that_await_each_other_ends_them),
           cmocka_unit_test(a_task_that_waits_for_nobody_is_listed),
           cmocka_unit_test(a_main_that_waits_for_nobody_gets_the_error),
           cmocka_unit_test(a_mutex_locked_twice_is_a_deadlock),
+          cmocka_unit_test(channels_that_nobody_serves_are_a_deadlock),
           cmocka_unit_test(tasks_that_await_each_other_are_a_deadlock),
           cmocka_unit_test(a_thread_that_ends_without_waking_anybody_leaves_a_deadlock),
           cmocka_unit_test(a_thread_that_was_joined_does_not_hide_a_deadlock),

@@ -73,6 +73,17 @@ static void call_everything_without_a_task(sinew_task *task)
     CHECK_EQ(sinew_mutex_lock(&mutex), -EPERM);
     CHECK_EQ(sinew_mutex_unlock(&mutex), 0);
     CHECK_EQ(sinew_mutex_unlock(&mutex), -EPERM);
+    sinew_case at_once = {.kind = SINEW_CASE_AFTER, .duration = 0};
+    CHECK_EQ(sinew_select(&at_once, 1), -EPERM);
+    /* Channels are for threads too. */
+    sinew_channel *channel = sinew_channel_new(1, 1);
+    char c = 'a';
+    CHECK_EQ(sinew_channel_send(channel, &c), 0);
+    CHECK_EQ(sinew_channel_try_send(channel, &c), -EAGAIN);
+    CHECK_EQ(sinew_channel_recv(channel, &c), 0);
+    CHECK_EQ(sinew_channel_close(channel), 0);
+    CHECK_EQ(sinew_channel_recv(channel, &c), -EPIPE);
+    sinew_channel_unref(channel);
     CHECK(sinew_now() > 0);
 }
 
