@@ -16,8 +16,7 @@
  * began to receive by the sender whom it made room.
  *
  * Any number of tasks and plain threads may use a channel at once. A plain thread that has to wait is blocked, and
- * nothing can cancel it but a close. It must not be the only one who could serve a waiting task: the runtime cannot
- * know of it and may report a deadlock (let it write into a pipe that a task reads, or let a task sleep meanwhile).
+ * nothing can cancel it but a close.
  *
  * Elements are copied with the channel locked: let large ones (beyond some hundred bytes) be pointers.
  */

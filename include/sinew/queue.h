@@ -26,9 +26,7 @@
  * has gone back may come out after one that was put later, if somebody else got that one meanwhile.
  *
  * Queues are for the tasks of one runtime and for plain threads. try_put, try_get, task_done and shutdown never
- * suspend and may be called by either. put, get and join suspend a task; in a plain thread they block the thread. A
- * plain thread must not be the only one that could wake a waiting task: the runtime cannot know of it and reports a
- * deadlock (see sinew/sync.h).
+ * suspend and may be called by either. put, get and join suspend a task; in a plain thread they block the thread.
  *
  * All calls return -EINVAL when the queue or the element is NULL. put, get and join may be told -EDEADLK when every
  * task waits (sinew/runtime.h).
