@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <pthread.h>
 #include <string>
 #include <sys/mman.h>
 #include <vector>
@@ -376,6 +377,36 @@ void sinew_channel_buffered(benchmark::State &state)
     between_two(state, 64, send_all, receive_all);
 }
 
+// A lock that nobody else wants, taken and given back.
+
+constexpr intptr_t lock_times = 1000000;
+
+void plain_mutex(benchmark::State &state)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    measure(state, lock_times, [&] {
+        for (intptr_t i = 0; i < lock_times; i++) {
+            pthread_mutex_lock(&mutex);
+            pthread_mutex_unlock(&mutex);
+        }
+        return true;
+    });
+}
+
+void sinew_mutex_pair(benchmark::State &state)
+{
+    sinew_mutex mutex;
+    sinew_mutex_init(&mutex);
+    measure(state, lock_times, [&] {
+        for (intptr_t i = 0; i < lock_times; i++) {
+            if (sinew_mutex_lock(&mutex) != 0)
+                return false;
+            sinew_mutex_unlock(&mutex);
+        }
+        return true;
+    });
+}
+
 // Bare jumps, one way: the least a switch can cost. Between two contexts, and around a ring of many.
 
 extern "C" {
@@ -533,6 +564,8 @@ int main(int argc, char **argv)
     register_tasks("ping_pong", workers, sinew_ping_pong);
     register_tasks("channel/ping_pong", workers, sinew_channel_ping_pong);
     register_tasks("channel/buffered", workers, sinew_channel_buffered);
+    register_plain("plain/mutex", plain_mutex);
+    register_tasks("mutex", workers, sinew_mutex_pair);
 
     size_t run = benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();

@@ -455,6 +455,8 @@ def all_cases(many):
                   "jump/2", **at_most, target=12),
         core_case("channel.buffered", "channel with room for 64, an element sent and received / one jump",
                   "sinew/channel/buffered", "jump/2", **at_most, target=60, basis="sinew"),
+        core_case("mutex", "mutex nobody else wants, lock and unlock / pthread mutex", "sinew/mutex", "plain/mutex",
+                  **at_most, target=1.5),
         sleep_case(many),
         sleep_case(1),
         echo_case(1, target=1.0),
