@@ -50,7 +50,7 @@ static sinew_task *start_waiter(struct waiter *w, int kind, intptr_t result)
     return t;
 }
 
-static int failures_before(void)
+static int failures_so_far(void)
 {
     return atomic_load(&check_failures);
 }
@@ -154,7 +154,7 @@ IN_RUNTIME(a026_a_plain_thread_may_cancel)
 IN_RUNTIME_PINNED(a027_a_cancel_acts_when_the_task_next_runs_whatever_it_waits_for)
 {
     for (int kind = 0; kind < WAIT_KINDS; kind++) {
-        int before = failures_before();
+        int before = failures_so_far();
         struct waiter w;
         sinew_task *t = start_waiter(&w, kind, 11);
         CHECK(sinew_cancel(t));
@@ -383,7 +383,7 @@ static intptr_t swallow_and_go_on(void *arg)
 IN_RUNTIME(a029_after_one_delivery_the_task_goes_on_and_its_waits_work)
 {
     for (int kind = 0; kind < WAIT_KINDS; kind++) {
-        int before = failures_before();
+        int before = failures_so_far();
         struct waiter w = waiter_of(kind, 0);
         sinew_task *t = sinew_spawn(swallow_and_go_on, &w);
         yield_until(&w.entered, 1);
@@ -399,7 +399,7 @@ IN_RUNTIME(a029_after_one_delivery_the_task_goes_on_and_its_waits_work)
 IN_RUNTIME_PINNED(a030_several_requests_before_the_task_runs_are_one_delivery_and_all_counted)
 {
     for (int kind = 0; kind < WAIT_KINDS; kind++) {
-        int before = failures_before();
+        int before = failures_so_far();
         struct waiter w;
         sinew_task *t = start_waiter(&w, kind, 6);
         for (int i = 0; i < 3; i++)
@@ -594,7 +594,7 @@ static intptr_t cancel_self_then_wait(void *arg)
 IN_RUNTIME(a036_a_self_cancel_takes_effect_at_the_next_checkpoint)
 {
     for (int kind = 0; kind < WAIT_KINDS; kind++) {
-        int before = failures_before();
+        int before = failures_so_far();
         void *arg = (void *)(uintptr_t)&wait_kinds[kind];
         CHECK_EQ(sinew_await(sinew_spawn(cancel_self_then_wait, arg)), 9);
         CHECK_EQ(sinew_await(spawn_eager(cancel_self_then_wait, arg)), 9);
@@ -661,7 +661,21 @@ static intptr_t clear_up_when_cancelled(void *arg)
     return in->answer;
 }
 
-enum { UNSTARTED, STARTED, PINNED, INNER_STATES };
+enum { UNSTARTED, STARTED, PINNED, ELSEWHERE, INNER_STATES };
+
+static sinew_task *spawn_inner(struct inner *in, int state)
+{
+    switch (state) {
+    case UNSTARTED:
+        return sinew_spawn(clear_up_when_cancelled, in);
+    case STARTED:
+        return spawn_eager(clear_up_when_cancelled, in);
+    case PINNED:
+        return spawn_pinned(clear_up_when_cancelled, in);
+    default:
+        return spawn_elsewhere(clear_up_when_cancelled, in, &in->waiting);
+    }
+}
 
 struct outer {
     struct inner *inner;
@@ -678,11 +692,7 @@ static intptr_t await_inner(void *arg)
 {
     struct outer *o = arg;
     atomic_store(&o->entered, 1);
-    sinew_task *t = o->task;
-    if (!t)
-        t = o->state == UNSTARTED ? sinew_spawn(clear_up_when_cancelled, o->inner)
-            : o->state == STARTED ? spawn_eager(clear_up_when_cancelled, o->inner)
-                                  : spawn_pinned(clear_up_when_cancelled, o->inner);
+    sinew_task *t = o->task ? o->task : spawn_inner(o->inner, o->state);
     o->seen = o->how(t);
     CHECK(o->inner->ended);
     o->cancelling = sinew_cancelling();
@@ -829,6 +839,7 @@ IN_RUNTIME(a041_another_cancel_interrupts_a_cleanup_that_waits)
     int stride = (int)scaled(1, 4);
     for (int i = 0; i < WAIT_KINDS; i++) {
         for (int j = i % stride; j < WAIT_KINDS; j += stride) {
+            int before = failures_so_far();
             struct cleanup c = {.work = &wait_kinds[i], .cleanup = &wait_kinds[j]};
             sinew_task *t = sinew_spawn(clean_up_slowly, &c);
             yield_until(&c.stage, 1);
@@ -839,9 +850,11 @@ IN_RUNTIME(a041_another_cancel_interrupts_a_cleanup_that_waits)
             CHECK(!sinew_done(t));
             CHECK(sinew_cancel(t));
             CHECK_EQ(sinew_await(t), -ECANCELED);
-            bool ok = CHECK_EQ(c.first, -ECANCELED) & CHECK_EQ(c.second, -ECANCELED) & CHECK_EQ(c.cancelling, 2) &
-                      CHECK_EQ(c.next, 0);
-            if (!ok)
+            CHECK_EQ(c.first, -ECANCELED);
+            CHECK_EQ(c.second, -ECANCELED);
+            CHECK_EQ(c.cancelling, 2);
+            CHECK_EQ(c.next, 0);
+            if (failures_so_far() != before)
                 print_message("%s, then %s\n", c.work->name, c.cleanup->name);
         }
     }
@@ -864,9 +877,7 @@ IN_RUNTIME(a042_awaiting_a_task_that_someone_else_cancelled_is_no_cancel_of_the_
         for (int state = 0; state < INNER_STATES; state++) {
             struct inner in;
             inner_init(&in, -ECANCELED);
-            sinew_task *t = state == UNSTARTED ? sinew_spawn(clear_up_when_cancelled, &in)
-                            : state == STARTED ? spawn_eager(clear_up_when_cancelled, &in)
-                                               : spawn_pinned(clear_up_when_cancelled, &in);
+            sinew_task *t = spawn_inner(&in, state);
             sinew_task *again = sinew_ref(t);
             struct outer o = {.inner = &in, .task = sinew_ref(t)};
             sinew_task *helper = sinew_spawn(cancel_when_waiting, &o);

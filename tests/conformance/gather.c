@@ -333,9 +333,16 @@ IN_RUNTIME(a054_a_cancel_of_the_awaiter_cancels_every_unfinished_child)
     return 0;
 }
 
-static intptr_t await_arg(void *task)
+struct link {
+    sinew_task *task;
+    atomic_int entered;
+};
+
+static intptr_t await_link(void *arg)
 {
-    return sinew_await(task);
+    struct link *l = arg;
+    atomic_store(&l->entered, 1);
+    return sinew_await(l->task);
 }
 
 /* Who awaits a task that gathers, at any distance. */
@@ -345,12 +352,15 @@ IN_RUNTIME(a054_a_cancel_reaches_the_children_through_the_task_that_gathers)
         struct gathering *g = gathering_of(how, 3);
         spawn_children(g, UNSTARTED);
         sinew_task *t = sinew_spawn(gather_in_task, g);
-        for (int level = 0; level < 3; level++)
-            t = sinew_spawn(await_arg, t);
+        yield_until(&g->entered, 1); /* a task cancelled before its start would pass nothing on */
+        struct link links[3] = {{.task = NULL}};
+        for (int level = 0; level < 3; level++) {
+            links[level].task = t;
+            t = sinew_spawn(await_link, &links[level]);
+            yield_until(&links[level].entered, 1);
+        }
         for (size_t i = 0; i < g->n; i++)
             yield_until(&g->gates[i].reached, 1);
-        for (int i = 0; i < 30; i++) /* until all of them wait */
-            CHECK_EQ(sinew_yield(), 0);
         CHECK(sinew_cancel(t));
         CHECK_EQ(sinew_await(t), -ECANCELED);
         for (size_t i = 0; i < g->n; i++) {

@@ -130,13 +130,14 @@ IN_RUNTIME(a001_a_task_never_starts_on_its_spawners_stack)
 struct parent {
     event_log log;
     struct logger child;
+    sinew_task *task;
     bool pinned;
 };
 
 static intptr_t spawn_and_return(void *arg)
 {
     struct parent *p = arg;
-    sinew_detach(p->pinned ? spawn_pinned(log_start, &p->child) : sinew_spawn(log_start, &p->child));
+    p->task = p->pinned ? spawn_pinned(log_start, &p->child) : sinew_spawn(log_start, &p->child);
     spin_for(SINEW_MS(1));
     log_event(&p->log, 1);
     return 0;
@@ -147,8 +148,7 @@ IN_RUNTIME_PINNED(a001_a_task_starts_when_its_spawner_has_returned)
     for (int pinned = sinew_workers() > 1; pinned < 2; pinned++) {
         struct parent p = {.child = {&p.log, 2}, .pinned = pinned};
         CHECK_EQ(sinew_await(pinned ? spawn_pinned(spawn_and_return, &p) : sinew_spawn(spawn_and_return, &p)), 0);
-        while (p.log.n < 2)
-            sinew_yield();
+        CHECK_EQ(sinew_await(p.task), 2);
         CHECK_EQ(p.log.events[0], 1);
         CHECK_EQ(p.log.events[1], 2);
     }
@@ -222,20 +222,20 @@ IN_RUNTIME_PINNED(a002_pinned_tasks_start_in_the_order_of_their_creation)
     return 0;
 }
 
-static intptr_t spawn_and_let_start(void *arg)
+static intptr_t spawn_and_leave(void *arg)
 {
     struct order **o = arg;
     *o = spawn_loggers(false);
-    for (int i = 0; i < IN_ORDER; i++)
-        sinew_detach((*o)->tasks[i]);
     return 0;
 }
 
 IN_RUNTIME_WITH(a002_one_worker_keeps_the_order_when_the_spawner_has_ended, 1)
 {
     struct order *o;
-    CHECK_EQ(sinew_await(sinew_spawn(spawn_and_let_start, &o)), 0);
-    yield_until(&o->log.n, IN_ORDER);
+    CHECK_EQ(sinew_await(sinew_spawn(spawn_and_leave, &o)), 0);
+    CHECK_EQ(sinew_yield(), 0);
+    CHECK_EQ(o->log.n, IN_ORDER);
+    CHECK_EQ(sinew_gather(o->tasks, IN_ORDER, NULL), 0);
     CHECK_EQ(first_out_of_order(&o->log), IN_ORDER);
     free(o);
     return 0;
@@ -258,7 +258,7 @@ IN_RUNTIME_WITH(a002_one_worker_starts_an_awaited_task_at_once_and_the_others_in
 
 /* --- A3 to A6: awaiting ----------------------------------------------------------------------------------------- */
 
-enum { UNSTARTED, WAITING, ENDED, STATES };
+enum { UNSTARTED, WAITING, ELSEWHERE, ENDED, STATES };
 
 /* A task at a gate that will return `result`, in the state asked for; its gate is open when it would have to wait for
  * somebody else to open it. */
@@ -267,7 +267,7 @@ static sinew_task *task_in_state(gate *g, int state, intptr_t result)
     gate_init(g, result);
     if (state != WAITING)
         gate_open(g, 1);
-    sinew_task *t = sinew_spawn(gate_pass, g);
+    sinew_task *t = state == ELSEWHERE ? spawn_elsewhere(gate_pass, g, &g->reached) : sinew_spawn(gate_pass, g);
     if (state == WAITING)
         yield_until(&g->reached, 1);
     else if (state == ENDED)

@@ -49,6 +49,17 @@ static inline sinew_task *spawn_eager(sinew_fn fn, void *arg)
     return sinew_spawn_with(&opt, fn, arg);
 }
 
+/* A task that another worker has stolen and begun, if there is one: `begun` is raised by the task, and waited for
+ * without a checkpoint. Should nobody come for a second, it may be unstarted. */
+static inline sinew_task *spawn_elsewhere(sinew_fn fn, void *arg, atomic_int *begun)
+{
+    sinew_task *t = sinew_spawn(fn, arg);
+    if (sinew_workers() > 1)
+        for (sinew_time end = sinew_now() + SINEW_S(1); atomic_load(begun) == 0 && sinew_now() < end;)
+            ;
+    return t;
+}
+
 /* Ends at once with the number given. */
 static inline intptr_t return_arg(void *arg)
 {
