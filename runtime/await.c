@@ -105,7 +105,7 @@ intptr_t sinew_await(sinew_task *t)
     sn_task_check_handle("sinew_await", t, true);
     if (SN_UNLIKELY(t == f->task))
         return -EDEADLK;
-    if (SN_UNLIKELY(--w->budget <= 0)) {
+    if (SN_UNLIKELY(--w->budget <= 0) && !sn_task_done(t)) {
         sn_fair(w, f);
         w = sn_worker_self();
     }

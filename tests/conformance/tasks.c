@@ -417,6 +417,21 @@ IN_RUNTIME_PINNED(a005_awaiting_an_ended_task_does_not_give_up_the_processor)
     return 0;
 }
 
+/* However long it goes on: long enough for everything that gives way by the clock. */
+IN_RUNTIME_WITH(a005_awaiting_ended_tasks_for_long_does_not_either, 1)
+{
+    sinew_task *t = sinew_spawn(return_arg, (void *)9);
+    yield_until_done(t);
+    atomic_int others = 0;
+    sinew_task *witness = sinew_spawn(count_me, &others);
+    for (sinew_time end = sinew_now() + SINEW_MS(20); sinew_now() < end && others == 0;)
+        CHECK_EQ(sinew_await(sinew_ref(t)), 9);
+    CHECK_EQ(others, 0);
+    CHECK_EQ(sinew_await(t), 9);
+    CHECK_EQ(sinew_await(witness), 1);
+    return 0;
+}
+
 /* Where the pending cancel of the caller stays pending, as nothing suspends. */
 IN_RUNTIME_PINNED(a005_awaiting_an_ended_task_delivers_no_cancel)
 {
@@ -785,6 +800,7 @@ TEST_MAIN(cmocka_unit_test(a001_nothing_of_a_task_runs_before_its_spawner_suspen
           cmocka_unit_test(a004_waiters_resume_in_the_order_in_which_they_began_to_wait),
           cmocka_unit_test(a004_one_worker_resumes_unpinned_waiters_in_order),
           cmocka_unit_test(a005_awaiting_an_ended_task_does_not_give_up_the_processor),
+          cmocka_unit_test(a005_awaiting_ended_tasks_for_long_does_not_either),
           cmocka_unit_test(a005_awaiting_an_ended_task_delivers_no_cancel),
           cmocka_unit_test(a006_a_plain_call_runs_in_the_caller_and_does_not_yield),
           cmocka_unit_test(a007_an_error_ends_its_task_only_and_every_awaiter_gets_it),
