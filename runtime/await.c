@@ -109,7 +109,8 @@ intptr_t sinew_await(sinew_task *t)
         sn_fair(w, f);
         w = sn_worker_self();
     }
-    if (SN_LIKELY(sn_task_has_room(w, f) && sn_task_take(w, t))) {
+    /* A caller that was asked something passes it on before the task begins. */
+    if (SN_LIKELY(sn_task_has_room(w, f) && !sn_cancel_pending(f->task) && sn_task_take(w, t))) {
         in_place p;
         p.frame.poll = forward;
         p.task = t;

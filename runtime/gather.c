@@ -69,13 +69,19 @@ static bool over(gather *g)
     return !g->settled && sn_load(&g->first_error, acquire) != 0;
 }
 
+/* Was the caller asked something? Then children that have not begun are left in the queue, to be told first. */
+SN_INLINE bool asked_already(gather *g)
+{
+    return SN_UNLIKELY(sn_cancel_pending(g->fiber->task));
+}
+
 /* On the side fiber. The gather's fields are read once: nobody else looks at them until this fiber comes back. */
 static void run_children(void *arg)
 {
     gather *g = arg;
     sn_worker *w = sn_worker_self();
     sn_fiber *f = w->fiber;
-    sinew_task **tasks = g->tasks, *t = g->taken;
+    sinew_task **tasks = g->tasks, *t = g->taken, *caller = g->fiber->task;
     intptr_t *results = g->results;
     size_t i = g->next - 1, n = g->n, left = g->left;
     for (;;) {
@@ -95,7 +101,7 @@ static void run_children(void *arg)
             if (!g->settled)
                 break;
         }
-        if (i == n || !tasks[i])
+        if (i == n || !tasks[i] || SN_UNLIKELY(sn_cancel_pending(caller))) /* asked_already */
             break;
         if (SN_UNLIKELY(--w->budget <= 0)) {
             g->give_way = true;
@@ -121,7 +127,7 @@ static void run_unstarted(gather *g)
             continue;
         }
         sn_worker *w = sn_worker_self();
-        if (!sn_task_take(w, t)) {
+        if (asked_already(g) || !sn_task_take(w, t)) {
             if (sn_task_is_foreign(w, t)) {
                 sn_task_unref(t);
                 record(g, i, -EXDEV);
@@ -140,8 +146,9 @@ static void run_unstarted(gather *g)
     }
 }
 
-/* Waits for the tasks that are still there. Returns what the caller was asked meanwhile, or 0. */
-static int wait_rest(gather *g, node *nodes)
+/* Waits for the tasks that are still there. Returns what the caller was asked meanwhile and the tasks were told, or 0;
+ * *late: what it was asked when the gather was over already and nobody was told. */
+static int wait_rest(gather *g, node *nodes, int *late)
 {
     sn_store(&g->remaining, g->left + 1, relaxed); /* one for ourselves, so that nobody wakes us while we count */
     size_t k = 0;
@@ -159,7 +166,7 @@ static int wait_rest(gather *g, node *nodes)
     }
     sn_sub(&g->remaining, 1, acq_rel);
     int asked = 0, forwards = 0, code = sn_interrupt(g->fiber);
-    for (;;) {
+    while (sn_load(&g->remaining, acquire) != 0 && !over(g)) {
         if (code && forwards++ == SN_FORWARDS_MAX) {
             asked = -EDEADLK;
             break;
@@ -170,16 +177,15 @@ static int wait_rest(gather *g, node *nodes)
                 if (g->tasks[i] && !sn_task_done(g->tasks[i]))
                     sn_cancel_forward(g->tasks[i], code);
         }
-        if (sn_load(&g->remaining, acquire) == 0 || over(g))
-            break;
         sn_park(sn_worker_self(), g->fiber);
         code = sn_interrupt_after_park(g->fiber);
     }
+    *late = code;
     k = 0;
     for (size_t i = 0; i < g->n; i++)
         if (g->tasks[i])
             sn_task_remove_waiter(g->tasks[i], &nodes[k++].waiter);
-    return sn_cancel_merge(asked, code);
+    return asked;
 }
 
 /* Takes the results of what has ended and drops every reference. */
@@ -218,7 +224,7 @@ static int gather_all(const char *call, sinew_task **tasks, size_t n, intptr_t *
     }
     run_unstarted(&g);
 
-    int asked = 0;
+    int asked = 0, late = 0;
     for (size_t i = 0; g.left && i < n && !over(&g); i++)
         if (tasks[i] && sn_task_done(tasks[i]) && tasks[i]->result < 0)
             note_error(&g, tasks[i]->result);
@@ -226,15 +232,19 @@ static int gather_all(const char *call, sinew_task **tasks, size_t n, intptr_t *
         node on_stack[NODES_ON_STACK];
         node *nodes = g.left <= NODES_ON_STACK ? on_stack : malloc(g.left * sizeof *nodes);
         if (nodes)
-            asked = wait_rest(&g, nodes);
+            asked = wait_rest(&g, nodes, &late);
         else
             asked = -ENOMEM;
         if (nodes != on_stack)
             free(nodes);
+    } else if (g.taken && asked_already(&g)) { /* by a child that ran here */
+        late = sn_interrupt_slow(g.fiber);
     }
     intptr_t error = sn_load(&g.first_error, acquire); /* before collect notes those who did not fire */
     if (g.left)
         collect(&g);
+    if (late) /* the request wins over what was not seen yet */
+        return sn_cancel_merge(asked, late);
     if (asked && (settled || error == 0 || error == -ECANCELED))
         return asked;
     return settled ? 0 : (int)error;

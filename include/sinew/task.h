@@ -69,9 +69,11 @@ SINEW_API void sinew_detach(sinew_task *task);
  * Returns 0, or the first error (a result < 0, by time) at once, while the other tasks continue; results[i] of a task
  * not finished then is -EINPROGRESS. A NULL task counts as one that failed with -EINVAL; with the caller among them
  * -EDEADLK is returned and no reference is used up. n == 0 gives 0. May suspend.
- * Cancelling the caller cancels every unfinished task; -ECANCELED (or -ETIMEDOUT) is returned as soon as one of them
- * has ended, even if all of them answer with values. -ENOMEM: the references are dropped, the tasks run on. Follows
- * asyncio.gather.
+ * Cancelling the caller cancels every unfinished task, those not started never start. The first of them that ends
+ * cancelled or with an error ends the wait (-ECANCELED or -ETIMEDOUT, or that error); if all of them answer with
+ * values, -ECANCELED (or -ETIMEDOUT) is returned when they have. A request that comes when the result is decided
+ * already, before the caller goes on, is returned instead of it. -ENOMEM: the references are dropped, the tasks run on.
+ * Follows asyncio.gather.
  */
 SINEW_API int sinew_gather(sinew_task **tasks, size_t n, intptr_t *results);
 

@@ -267,6 +267,15 @@ IN_RUNTIME_PINNED(a027_a_cancel_wins_over_what_has_come_and_was_not_seen_yet)
     return 0;
 }
 
+IN_RUNTIME_PINNED(a027_a_cancel_wins_over_an_error_that_has_come_and_was_not_seen_yet)
+{
+    for (int kind = BY_SHIELD; kind < WINDOWS; kind++) {
+        cancel_in_window(kind, -EIO);
+        cancel_in_window(kind, -ECANCELED);
+    }
+    return 0;
+}
+
 /* --- A28: tasks that have not started --------------------------------------------------------------------------- */
 
 static intptr_t await_ended(sinew_task *t)
@@ -630,6 +639,29 @@ IN_RUNTIME(a036_returning_before_a_checkpoint_ends_cancelled_and_an_error_wins)
     return 0;
 }
 
+/* With several workers the awaited task may have begun elsewhere. */
+IN_RUNTIME_WITH(a036_a_self_cancel_reaches_an_awaited_task_before_it_starts, 1)
+{
+    for (int how = 0; how < FORWARDING; how++) {
+        for (int pinned = 0; pinned < 2; pinned++) {
+            atomic_int started = 0;
+            sinew_task *t = (pinned ? spawn_pinned : sinew_spawn)(count_start, &started);
+            CHECK(sinew_cancel(sinew_self()));
+            if (!CHECK_EQ(forwarding[how](t), -ECANCELED))
+                print_message("with await %d\n", how);
+            CHECK_EQ(started, 0);
+            CHECK_EQ(sinew_cancelling(), 1);
+            CHECK_EQ(sinew_yield(), 0);
+            CHECK_EQ(sinew_uncancel(), 0);
+        }
+        /* The request was there before the task, and delivered: the next one begins. */
+        atomic_int started = 0;
+        CHECK(forwarding[how](sinew_spawn(count_start, &started)) >= 0);
+        CHECK_EQ(started, 1);
+    }
+    return 0;
+}
+
 static void a036_the_main_task_that_cancels_itself_ends_cancelled(void **state)
 {
     (void)state;
@@ -958,6 +990,7 @@ TEST_MAIN(cmocka_unit_test(a026_cancel_is_true_for_an_unfinished_task_and_false_
           cmocka_unit_test(a026_a_plain_thread_may_cancel),
           cmocka_unit_test(a027_a_cancel_acts_when_the_task_next_runs_whatever_it_waits_for),
           cmocka_unit_test(a027_a_cancel_wins_over_what_has_come_and_was_not_seen_yet),
+          cmocka_unit_test(a027_a_cancel_wins_over_an_error_that_has_come_and_was_not_seen_yet),
           cmocka_unit_test(a028_a_task_cancelled_before_its_start_never_runs),
           cmocka_unit_test(a028_one_worker_never_runs_an_unpinned_task_cancelled_before_its_start),
           cmocka_unit_test(a028_a_cancel_that_races_with_the_start_agrees_with_the_result),
@@ -972,6 +1005,7 @@ TEST_MAIN(cmocka_unit_test(a026_cancel_is_true_for_an_unfinished_task_and_false_
           cmocka_unit_test(a035_a_body_that_returns_ecanceled_ends_cancelled_though_nobody_asked),
           cmocka_unit_test(a036_a_self_cancel_takes_effect_at_the_next_checkpoint),
           cmocka_unit_test(a036_returning_before_a_checkpoint_ends_cancelled_and_an_error_wins),
+          cmocka_unit_test(a036_a_self_cancel_reaches_an_awaited_task_before_it_starts),
           cmocka_unit_test(a036_the_main_task_that_cancels_itself_ends_cancelled),
           cmocka_unit_test(a037_a_cancel_goes_to_the_awaited_task_first_and_comes_back_when_that_has_ended),
           cmocka_unit_test(a037_a_cancel_goes_down_a_chain_of_awaits_and_back_up),

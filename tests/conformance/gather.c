@@ -333,6 +333,64 @@ IN_RUNTIME(a054_a_cancel_of_the_awaiter_cancels_every_unfinished_child)
     return 0;
 }
 
+/* The request is there before the gather begins, or is made by its first child; with several workers children may
+ * have begun elsewhere. */
+struct early {
+    int how;
+    bool by_child;
+    sinew_task *victim;
+    atomic_int started;
+    int seen, cancelling, next;
+};
+
+static intptr_t cancel_the_gatherer(void *arg)
+{
+    struct early *e = arg;
+    if (e->by_child)
+        CHECK(sinew_cancel(e->victim));
+    return sinew_yield();
+}
+
+static intptr_t count_early(void *arg)
+{
+    struct early *e = arg;
+    atomic_fetch_add(&e->started, 1);
+    return 0;
+}
+
+static intptr_t gather_with_early_cancel(void *arg)
+{
+    struct early *e = arg;
+    e->victim = sinew_self();
+    enum { GATHERED = 3, OTHERS = 3 };
+    sinew_task *tasks[GATHERED + OTHERS];
+    for (int i = 0; i < GATHERED + OTHERS; i++)
+        tasks[i] = sinew_spawn(i == 0 ? cancel_the_gatherer : count_early, e);
+    if (!e->by_child)
+        CHECK(sinew_cancel(sinew_self()));
+    e->seen = gathers[e->how](tasks, GATHERED, NULL);
+    e->cancelling = sinew_cancelling();
+    e->next = sinew_yield();
+    for (int i = 0; i < OTHERS; i++)
+        CHECK_EQ(sinew_await(tasks[GATHERED + i]), 0);
+    CHECK_EQ(e->started, OTHERS);
+    return 0;
+}
+
+IN_RUNTIME_WITH(a054_children_that_have_not_begun_when_the_awaiter_is_cancelled_never_do, 1)
+{
+    for (int how = 0; how < GATHERS; how++) {
+        for (int by_child = 0; by_child < 2; by_child++) {
+            struct early e = {.how = how, .by_child = by_child, .next = -1};
+            CHECK_EQ(sinew_await(sinew_spawn(gather_with_early_cancel, &e)), 0);
+            CHECK_EQ(e.seen, -ECANCELED);
+            CHECK_EQ(e.cancelling, 1);
+            CHECK_EQ(e.next, 0);
+        }
+    }
+    return 0;
+}
+
 struct link {
     sinew_task *task;
     atomic_int entered;
@@ -582,6 +640,7 @@ TEST_MAIN(cmocka_unit_test(a048_results_come_in_argument_order_whoever_ends_firs
           cmocka_unit_test(a052_a_cancel_after_the_gather_failed_reaches_no_child),
           cmocka_unit_test(a053_settled_puts_errors_and_cancels_into_the_results_and_succeeds),
           cmocka_unit_test(a054_a_cancel_of_the_awaiter_cancels_every_unfinished_child),
+          cmocka_unit_test(a054_children_that_have_not_begun_when_the_awaiter_is_cancelled_never_do),
           cmocka_unit_test(a054_a_cancel_reaches_the_children_through_the_task_that_gathers),
           cmocka_unit_test(a055_a_cancelled_gather_returns_as_soon_as_one_child_has_ended_cancelled),
           cmocka_unit_test(a055_a_cancelled_gather_returns_the_error_a_child_answers_with),
