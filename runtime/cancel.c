@@ -91,6 +91,16 @@ int sn_interrupt_slow(sn_fiber *f)
     return sn_cancel_take(f->task);
 }
 
+/* The caller runs in place on top of the task it has cancelled: what is awaited is told at once, as that is the caller
+ * itself, which may end without another checkpoint. */
+static void pass_on_here(sinew_task *t)
+{
+    sn_worker *w = sn_worker_self();
+    sn_fiber *f = w ? w->fiber : NULL;
+    if (!f || !f->frame || f->task == t || sn_load(&t->fiber, relaxed) != f)
+        return;
+    sn_interrupt_poll(f);
+    f->fresh = true; /* the wakes are seen, what came with them is not delivered */
 bool sn_asked_slow(sn_fiber *f)
 {
     sn_interrupt_poll(f);
@@ -104,8 +114,10 @@ bool sinew_cancel(sinew_task *t)
     sn_task_check_handle("sinew_cancel", t, false);
     if (sn_task_done(t))
         return false;
-    if (sn_cancel_request(t, SN_CANCEL_PENDING, true))
+    if (sn_cancel_request(t, SN_CANCEL_PENDING, true)) {
+        pass_on_here(t);
         return true;
+    }
     /* Its end is decided and about to be published: who is told that it has ended must find it so. */
     for (unsigned spins = 0; !sn_task_done(t); spins++)
         if (spins % 256 == 255)

@@ -806,6 +806,50 @@ IN_RUNTIME(a037_a_cancel_goes_down_a_chain_of_awaits_and_back_up)
     return 0;
 }
 
+/* A task that cancels the one that awaits it, and then returns a value without another checkpoint. */
+struct killer {
+    sinew_task *victim;
+    await_fn how;
+    int state;
+    intptr_t seen;
+    int cancelling, next;
+};
+
+static intptr_t cancel_my_awaiter(void *arg)
+{
+    struct killer *k = arg;
+    CHECK(sinew_cancel(k->victim));
+    return 9;
+}
+
+static intptr_t await_my_killer(void *arg)
+{
+    struct killer *k = arg;
+    k->victim = sinew_self();
+    sinew_task *t = (k->state == PINNED ? spawn_pinned : sinew_spawn)(cancel_my_awaiter, k);
+    k->seen = k->how(t);
+    k->cancelling = sinew_cancelling();
+    k->next = sinew_yield();
+    return 0;
+}
+
+IN_RUNTIME(a037_a_task_that_its_awaited_task_cancels_is_told_in_that_await)
+{
+    for (int how = 0; how < FORWARDING; how++) {
+        for (int state = UNSTARTED; state <= PINNED; state += PINNED - UNSTARTED) {
+            struct killer k = {.how = forwarding[how], .state = state, .next = -1};
+            CHECK_EQ(sinew_await(sinew_spawn(await_my_killer, &k)), 0);
+            if (sinew_workers() > 1 && k.seen != -ECANCELED)
+                continue; /* the awaited task ended elsewhere before the await began */
+            if (!CHECK_EQ(k.seen, -ECANCELED))
+                print_message("await %d of a task in state %d\n", how, state);
+            CHECK_EQ(k.cancelling, 1);
+            CHECK_EQ(k.next, 0);
+        }
+    }
+    return 0;
+}
+
 /* The task is one for all who wait: who was not cancelled is told, but not asked. */
 IN_RUNTIME(a037_cancelling_one_of_two_waiters_cancels_the_task_for_both)
 {
@@ -1009,6 +1053,7 @@ TEST_MAIN(cmocka_unit_test(a026_cancel_is_true_for_an_unfinished_task_and_false_
           cmocka_unit_test(a036_the_main_task_that_cancels_itself_ends_cancelled),
           cmocka_unit_test(a037_a_cancel_goes_to_the_awaited_task_first_and_comes_back_when_that_has_ended),
           cmocka_unit_test(a037_a_cancel_goes_down_a_chain_of_awaits_and_back_up),
+          cmocka_unit_test(a037_a_task_that_its_awaited_task_cancels_is_told_in_that_await),
           cmocka_unit_test(a037_cancelling_one_of_two_waiters_cancels_the_task_for_both),
           cmocka_unit_test(a038_an_awaited_task_that_answers_with_a_value_uses_the_request_up),
           cmocka_unit_test(a041_another_cancel_interrupts_a_cleanup_that_waits),
