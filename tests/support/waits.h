@@ -3,7 +3,8 @@
  * Every kind of wait, as data, for claims that must hold whatever a task waits for.
  *
  * A kind's function waits for something that does not come and returns what the call said when a cancel or a timeout
- * ended it. What it waits for is its own; clearing that up afterwards never suspends.
+ * ended it. What it waits for is its own; clearing that up afterwards never suspends. And every await, as functions of
+ * one form.
  */
 #ifndef TESTS_SUPPORT_WAITS_H
 #define TESTS_SUPPORT_WAITS_H
@@ -153,5 +154,34 @@ static const wait_kind wait_kinds[] __attribute__((unused)) = {
 };
 
 enum { WAIT_KINDS = sizeof wait_kinds / sizeof wait_kinds[0] };
+
+/* Every way to get a task's result that passes a cancel on. */
+static inline intptr_t gather_one(sinew_task *t)
+{
+    return sinew_gather(&t, 1, NULL);
+}
+
+static inline intptr_t settle_one(sinew_task *t)
+{
+    intptr_t result = 0;
+    int r = sinew_gather_settled(&t, 1, &result);
+    return r < 0 ? r : result;
+}
+
+static inline intptr_t await_with_limit(sinew_task *t)
+{
+    return sinew_wait_for(t, VERY_LONG);
+}
+
+static inline intptr_t await_without_limit(sinew_task *t)
+{
+    return sinew_wait_for(t, SINEW_FOREVER);
+}
+
+typedef intptr_t (*await_fn)(sinew_task *);
+
+static const await_fn forwarding[]
+    __attribute__((unused)) = {sinew_await, await_with_limit, await_without_limit, gather_one, settle_one};
+enum { FORWARDING = sizeof forwarding / sizeof forwarding[0], ANSWERED_BY_VALUE = 3 /* the first of them */ };
 
 #endif
