@@ -101,6 +101,8 @@ static void pass_on_here(sinew_task *t)
         return;
     sn_interrupt_poll(f);
     f->fresh = true; /* the wakes are seen, what came with them is not delivered */
+}
+
 bool sn_asked_slow(sn_fiber *f)
 {
     sn_interrupt_poll(f);
