@@ -7,6 +7,7 @@
 #define SN_MESSAGE_H
 
 #include <ck_stack.h>
+#include <stdint.h>
 
 typedef enum sn_message_kind {
     SN_MESSAGE_FIBER,     /* ready to resume */
@@ -18,6 +19,7 @@ typedef struct sn_message {
     ck_stack_entry_t link;
     struct sn_message *next;
     sn_message_kind kind;
+    uint32_t behind; /* in the pinned queue: the run queue's tail when it came */
     void *subject;
 } sn_message;
 

@@ -40,6 +40,7 @@ static sn_entry pop_pinned(sn_worker *w)
 void sn_pinned_push(sn_worker *w, sn_message *m)
 {
     m->next = NULL;
+    m->behind = (uint32_t)sn_load(&w->runq.tail, relaxed);
     if (w->pinned_first)
         w->pinned_last->next = m;
     else
@@ -49,8 +50,8 @@ void sn_pinned_push(sn_worker *w, sn_message *m)
 
 sn_entry sn_next_pinned(sn_worker *w)
 {
-    w->pinned_turn = !w->pinned_turn;
-    if (w->pinned_turn)
+    uint32_t head = (uint32_t)sn_load(&w->runq.head, relaxed); /* too small at worst: then the next time */
+    if ((int32_t)(head - w->pinned_first->behind) >= 0)
         return pop_pinned(w);
     sn_entry e = sn_runq_pop(&w->runq);
     return e ? e : pop_pinned(w);

@@ -70,7 +70,7 @@ struct sn_worker {
     sn_counters counters; /* written by the owner, read by anyone */
 
     sn_message *pinned_first, *pinned_last;
-    bool pinned_turn, searching;
+    bool searching;
     bool looking;                       /* around: what becomes ready wakes others together, at the end */
     uint32_t spin_debt, spins_left_out; /* idle.c */
     sn_driver *driver;
@@ -197,7 +197,8 @@ SN_INLINE void sn_push(sn_worker *w, sn_fiber *f)
 /* Queues a ready fiber from any thread, on its own worker if it is pinned. */
 void sn_ready(sn_fiber *f);
 
-/* With something in the pinned queue: the two queues take turns. */
+/* With something in the pinned queue: first come, first served between the two. What is pinned goes when all that was
+ * in the run queue before it has left. */
 sn_entry sn_next_pinned(sn_worker *w);
 
 /* What to run next: from the pinned queue or the run queue; 0 when there is nothing or the budget is used up. */
