@@ -37,7 +37,7 @@ uint32_t sn_cancel_take_bits(sinew_task *t)
         if (!(old & SN_CANCEL_ANY))
             return 0;
         changed = old & ~SN_CANCEL_ANY;
-        if (old & SN_CANCEL_EXPIREDS)
+        if (old & SN_CANCEL_TIMEOUT)
             changed += SN_CANCEL_DELIVERED; /* overflows out of the word's top, as meant */
     } while (!sn_cas(&t->cancel, &old, changed, acq_rel));
     return old & SN_CANCEL_ANY;

@@ -9,8 +9,14 @@
  *   bit  13      the same, by a group whose child failed (not counted)
  *   bit  14      cancelled by the shutdown already
  *   bit  15      the deadlock report wants to be delivered (-EDEADLK)
- *   bits 16..23  timeout scopes that expired and are not yet delivered
- *   bits 24..31  timeouts delivered so far, modulo 256: tells a scope whether its own expiry has been delivered
+ *   bit  16      a timeout is to be delivered
+ *   bits 19..23  scopes that have expired and have not ended
+ *   bits 28..31  timeouts delivered so far, modulo 16: tells a scope whether its own expiry has been delivered
+ *
+ * A scope that ends takes its own request back and must leave the others' where they are. There is one bit for all of
+ * them, so they are also counted: who began with the count at n and ends with more than n others knows that one around
+ * it has asked meanwhile (sn_cancel_more). Where the count is full, further ones are not counted; then the bit may go
+ * too early.
  *
  * Who cancels sets bits and unparks the task's fiber; the task looks at every checkpoint, and again whenever it wakes.
  * Where tasks are nested in place, only the innermost can look: it asks each frame, outermost first, to pass on what
@@ -37,10 +43,21 @@
 #define SN_CANCEL_GROUP     0x2000u
 #define SN_CANCEL_SHUTDOWN  0x4000u
 #define SN_CANCEL_DEADLOCK  0x8000u
-#define SN_CANCEL_EXPIRED   0x10000u /* one */
-#define SN_CANCEL_EXPIREDS  0xff0000u
-#define SN_CANCEL_DELIVERED 0x1000000u /* one */
-#define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_EXPIREDS)
+#define SN_CANCEL_TIMEOUT   0x10000u
+#define SN_CANCEL_EXPIRED   0x80000u /* one */
+#define SN_CANCEL_EXPIREDS  0xf80000u
+#define SN_CANCEL_DELIVERED 0x10000000u /* one */
+#define SN_CANCEL_DELIVERY  0xf0000000u
+#define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_TIMEOUT)
+
+/* Does `now` count more of a kind than `then` did? One that was there then and not yet delivered is one more, too. */
+SN_INLINE bool sn_cancel_more(uint32_t now, uint32_t then, uint32_t kind, uint32_t undelivered)
+{
+    uint32_t one = kind & -kind, before = then & kind;
+    if (before && (then & undelivered))
+        before -= one;
+    return (now & kind) > before;
+}
 
 /* What a call returns that was asked several things while it waited: a deadlock before a cancel before a timeout. */
 SN_INLINE int sn_cancel_merge(int earlier, int later)

@@ -83,31 +83,42 @@ int sinew_sleep(sinew_time duration)
 }
 
 /*
- * A timeout scope. Its timer sets one more expiry in the task's cancel word and remembers how many timeouts had been
- * delivered by then: if that count has not moved when the scope ends, its own expiry is still there and is taken back.
+ * A timeout scope. Its timer asks for a timeout in the task's cancel word, and remembers the word of that moment: if
+ * the request is still there and no timeout has been delivered since, nobody has met this one, and it is taken back
+ * when the scope ends.
  */
 typedef struct scope {
     uint64_t magic;
     sn_timer timer;
     sinew_task *task;
-    uint32_t delivered_before;
-    bool expired; /* written under the heap's lock or by the task itself */
-    bool counted; /* in the cancel word, unless that count is full */
+    sinew_time deadline;
+    uint32_t begun; /* the task's cancel word when the scope began */
+    uint32_t asked; /* and when it expired */
+    bool counted;   /* among the expired ones there, unless that count is full */
+    _Atomic bool expired;
 } scope;
 
 _Static_assert(sizeof(scope) <= sizeof(sinew_timeout), "sinew_timeout is too small");
 
 #define SCOPE_MAGIC UINT64_C(0x74696d656f757421)
+#define ENDED_MAGIC UINT64_C(0x74696d656f757465)
+
+static scope *scope_of(const sinew_timeout *t, bool ended_too)
+{
+    scope *s = (scope *)(uintptr_t)t;
+    return s && (s->magic == SCOPE_MAGIC || (ended_too && s->magic == ENDED_MAGIC)) ? s : NULL;
+}
 
 static void expire(scope *s)
 {
-    s->expired = true;
-    uint32_t old = sn_load(&s->task->cancel, relaxed);
+    uint32_t old = sn_load(&s->task->cancel, relaxed), changed;
     do {
-        s->delivered_before = old & (0xffu * SN_CANCEL_DELIVERED);
         s->counted = (old & SN_CANCEL_EXPIREDS) != SN_CANCEL_EXPIREDS;
-    } while (!sn_cas(&s->task->cancel, &old, s->counted ? old + SN_CANCEL_EXPIRED : old, acq_rel));
-    sn_cancel_nudge(s->task); /* the scope ends under the heap's lock, so the task is still there */
+        changed = (old | SN_CANCEL_TIMEOUT) + (s->counted ? SN_CANCEL_EXPIRED : 0);
+    } while (!sn_cas(&s->task->cancel, &old, changed, acq_rel));
+    s->asked = old;
+    sn_store(&s->expired, true, release); /* read without the lock by sinew_timeout_expired */
+    sn_cancel_nudge(s->task);             /* the scope ends under the heap's lock, so the task is still there */
 }
 
 static void fire_scope(sn_timer *timer)
@@ -115,60 +126,98 @@ static void fire_scope(sn_timer *timer)
     expire(SN_CONTAINER(timer, scope, timer));
 }
 
-static void arm_scope(scope *s, sinew_time duration)
+static void arm_scope(scope *s, sinew_time deadline, sinew_time now)
 {
     s->timer.heap = NULL;
-    if (duration == SINEW_FOREVER)
+    s->deadline = deadline;
+    if (deadline == SINEW_FOREVER)
         return;
-    sn_worker *w = sn_worker_self();
-    if (duration <= 0) {
+    if (deadline <= now) {
         expire(s);
-        return;
-    }
-    if (sn_timer_arm(&w->timers, &s->timer, sn_deadline_after(sn_clock_now(), duration)) != 0) {
+    } else if (sn_timer_arm(&sn_worker_self()->timers, &s->timer, deadline) != 0) {
         sn_complain("sinew_timeout: no memory for a timer; the scope expires at once");
         expire(s);
     }
 }
 
-void sinew_timeout_begin(sinew_timeout *t, sinew_time duration)
+static void begin(sinew_timeout *t, sinew_time deadline, sinew_time now)
 {
     scope *s = (scope *)(void *)t;
     if (!s)
         return;
-    *s = (scope){.magic = SCOPE_MAGIC, .timer.fire = fire_scope, .task = sinew_self()};
-    if (s->task)
-        arm_scope(s, duration);
+    sinew_task *self = sinew_self();
+    *s = (scope){.magic = SCOPE_MAGIC, .timer.fire = fire_scope, .task = self, .deadline = deadline};
+    if (self) {
+        s->begun = sn_load(&self->cancel, relaxed);
+        arm_scope(s, deadline, now);
+    }
+}
+
+void sinew_timeout_begin(sinew_timeout *t, sinew_time duration)
+{
+    sinew_time now = duration == SINEW_FOREVER ? 0 : sn_clock_now();
+    begin(t, sn_deadline_after(now, duration), now);
+}
+
+void sinew_timeout_begin_at(sinew_timeout *t, sinew_time instant)
+{
+    begin(t, instant, sn_clock_now());
 }
 
 int sinew_timeout_reset(sinew_timeout *t, sinew_time duration)
 {
-    scope *s = (scope *)(void *)t;
-    if (!s || s->magic != SCOPE_MAGIC || !s->task || s->task != sinew_self())
+    scope *s = scope_of(t, false);
+    if (!s || !s->task || s->task != sinew_self())
         return -EINVAL;
     sn_timer_disarm(&s->timer);
-    if (s->expired)
+    if (sn_load(&s->expired, relaxed)) /* decided: the heap's lock, if any, lies between */
         return -ETIMEDOUT;
-    arm_scope(s, duration);
+    sinew_time now = sn_clock_now();
+    arm_scope(s, sn_deadline_after(now, duration), now);
     return 0;
+}
+
+bool sinew_timeout_expired(const sinew_timeout *t)
+{
+    scope *s = scope_of(t, true);
+    return s && sn_load(&s->expired, acquire);
+}
+
+sinew_time sinew_timeout_when(const sinew_timeout *t)
+{
+    scope *s = scope_of(t, true);
+    return s ? s->deadline : SINEW_FOREVER;
+}
+
+/*
+ * The end of an expired scope: takes its request back. True: the task has met it, and nobody else's request with it,
+ * before it or after it, so that it is this scope that stopped what ran inside. What others have asked and the task has
+ * not met yet does not count, since it will.
+ */
+static bool end_expired(scope *s)
+{
+    uint32_t old = sn_load(&s->task->cancel, relaxed), now;
+    bool met, others;
+    do {
+        now = s->counted ? old - SN_CANCEL_EXPIRED : old;
+        met = !(old & SN_CANCEL_TIMEOUT) || ((old ^ s->asked) & SN_CANCEL_DELIVERY);
+        bool around = sn_cancel_more(now, s->begun, SN_CANCEL_EXPIREDS, SN_CANCEL_TIMEOUT);
+        if (!around)
+            now &= ~SN_CANCEL_TIMEOUT;
+        others = (around && !(now & SN_CANCEL_TIMEOUT)) ||
+                 (!(now & SN_CANCEL_PENDING) && sn_cancel_more(now, s->begun, SN_CANCEL_COUNT, SN_CANCEL_PENDING));
+    } while (!sn_cas(&s->task->cancel, &old, now, acq_rel));
+    sn_store(&s->expired, met, relaxed);
+    return met && !others;
 }
 
 int sinew_timeout_end(sinew_timeout *t)
 {
-    scope *s = (scope *)(void *)t;
-    if (!s || s->magic != SCOPE_MAGIC)
+    scope *s = scope_of(t, false);
+    if (!s)
         return -EINVAL;
     SN_CHECK(s->task == sinew_self(), "sinew_timeout_end: the scope was begun by another task; end it in the same one");
-    s->magic = 0;
+    s->magic = ENDED_MAGIC;
     sn_timer_disarm(&s->timer);
-    if (!s->task || !s->expired)
-        return 0;
-    if (!s->counted)
-        return -ETIMEDOUT;
-    uint32_t old = sn_load(&s->task->cancel, relaxed);
-    do {
-        if ((old & (0xffu * SN_CANCEL_DELIVERED)) != s->delivered_before || !(old & SN_CANCEL_EXPIREDS))
-            break; /* delivered */
-    } while (!sn_cas(&s->task->cancel, &old, old - SN_CANCEL_EXPIRED, acq_rel));
-    return -ETIMEDOUT;
+    return s->task && sn_load(&s->expired, relaxed) && end_expired(s) ? -ETIMEDOUT : 0;
 }

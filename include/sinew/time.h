@@ -5,7 +5,7 @@
  *     sinew_timeout t;
  *     sinew_timeout_begin(&t, SINEW_S(5));
  *     int r = read_request(fd);                    // calls inside return -ETIMEDOUT when 5 s have passed
- *     if (sinew_timeout_end(&t) == -ETIMEDOUT) ... // this scope, not one around it
+ *     if (sinew_timeout_end(&t) == -ETIMEDOUT) ... // this scope: not one around it, and no cancel
  */
 #ifndef SINEW_TIME_H
 #define SINEW_TIME_H
@@ -40,11 +40,30 @@ typedef struct sinew_timeout {
  * suspends. */
 SINEW_API void sinew_timeout_begin(sinew_timeout *t, sinew_time duration);
 
-/* Moves the deadline to `duration` from now. 0, -EINVAL when not inside the scope, -ETIMEDOUT when it has already
- * expired. */
+/* The same with the deadline itself, an instant of sinew_now: SINEW_FOREVER for none, one already past expires at the
+ * next checkpoint. Never suspends. Follows asyncio.timeout_at. */
+SINEW_API void sinew_timeout_begin_at(sinew_timeout *t, sinew_time instant);
+
+/* Moves the deadline to `duration` from now; SINEW_FOREVER clears it. 0, -EINVAL when not inside the scope, -ETIMEDOUT
+ * when it has already expired. Never suspends. */
 SINEW_API int sinew_timeout_reset(sinew_timeout *t, sinew_time duration);
 
-/* Ends the scope: 0, or -ETIMEDOUT if it expired. An expiry nobody has seen yet is taken back. Never suspends. */
+/* The deadline, also of a scope that has ended; SINEW_FOREVER when there is none. `t` was begun, or is zero, or NULL.
+ * Never suspends. */
+SINEW_API sinew_time sinew_timeout_when(const sinew_timeout *t);
+
+/* Inside: has the deadline passed and asked the task to stop? After the end: did a call inside meet that? Other than
+ * sinew_timeout_end it says so whatever else was asked. `t` as above. Never suspends. Follows Timeout.expired. */
+SINEW_API bool sinew_timeout_expired(const sinew_timeout *t);
+
+/*
+ * Ends the scope and says whether this scope stopped what ran inside: -ETIMEDOUT if it has expired and some call has
+ * met that; otherwise 0. An expiry that nobody has met (nothing suspended after it) is taken back and gives 0. So does
+ * one that the task met along with, before or after somebody else's request: a cancel (unless taken back by
+ * sinew_uncancel) or the expiry of a scope around this one. What the call inside returned is then theirs, and is to be
+ * passed on. A request that no call has met yet does not count; it stays pending. Never suspends. -EINVAL when not
+ * inside the scope.
+ */
 SINEW_API int sinew_timeout_end(sinew_timeout *t);
 
 SINEW_END_DECLS

@@ -164,6 +164,19 @@ static intptr_t null_timeout_end(void *arg)
     return sinew_timeout_end(NULL);
 }
 
+static intptr_t null_timeout_begin_at(void *arg)
+{
+    (void)arg;
+    sinew_timeout_begin_at(NULL, SINEW_MS(1));
+    return 0;
+}
+
+static intptr_t null_timeout_expired(void *arg)
+{
+    (void)arg;
+    return sinew_timeout_expired(NULL) || sinew_timeout_when(NULL) != SINEW_FOREVER;
+}
+
 static intptr_t null_group_init(void *arg)
 {
     (void)arg;
@@ -211,6 +224,8 @@ static const struct {
     {"sinew_timeout_begin", null_timeout_begin},
     {"sinew_timeout_reset", null_timeout_reset},
     {"sinew_timeout_end", null_timeout_end},
+    {"sinew_timeout_begin_at", null_timeout_begin_at},
+    {"sinew_timeout_expired, _when", null_timeout_expired},
     {"sinew_group_init", null_group_init},
     {"sinew_group_cancel", null_group_cancel},
     {"sinew_gather, array", null_gather_array},
