@@ -6,17 +6,18 @@
  *   bits 0..10   requests not yet taken back (sinew_cancelling)
  *   bit  11      the task has ended: too late for a request, whose bits would change nothing
  *   bit  12      a cancel is to be delivered at the next checkpoint
- *   bit  13      the same, by a group whose child failed (not counted)
+ *   bit  13      the same, by a group that failed or was cancelled (not counted)
  *   bit  14      cancelled by the shutdown already
  *   bit  15      the deadlock report wants to be delivered (-EDEADLK)
  *   bit  16      a timeout is to be delivered
  *   bits 19..23  scopes that have expired and have not ended
+ *   bits 24..27  groups that have told their owner and have not been waited for
  *   bits 28..31  timeouts delivered so far, modulo 16: tells a scope whether its own expiry has been delivered
  *
- * A scope that ends takes its own request back and must leave the others' where they are. There is one bit for all of
- * them, so they are also counted: who began with the count at n and ends with more than n others knows that one around
- * it has asked meanwhile (sn_cancel_more). Where the count is full, further ones are not counted; then the bit may go
- * too early.
+ * A scope or a group that ends takes its own request back and must leave the others' where they are. There is one bit
+ * for all of a kind, so they are also counted: who began with the count at n and ends with more than n others knows
+ * that one around it has asked meanwhile (sn_cancel_more). Where a count is full, further ones are not counted; then
+ * the bit may go too early.
  *
  * Who cancels sets bits and unparks the task's fiber; the task looks at every checkpoint, and again whenever it wakes.
  * Where tasks are nested in place, only the innermost can look: it asks each frame, outermost first, to pass on what
@@ -46,6 +47,8 @@
 #define SN_CANCEL_TIMEOUT   0x10000u
 #define SN_CANCEL_EXPIRED   0x80000u /* one */
 #define SN_CANCEL_EXPIREDS  0xf80000u
+#define SN_CANCEL_TELLER    0x1000000u /* one */
+#define SN_CANCEL_TELLERS   0xf000000u
 #define SN_CANCEL_DELIVERED 0x10000000u /* one */
 #define SN_CANCEL_DELIVERY  0xf0000000u
 #define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_TIMEOUT)
@@ -67,8 +70,7 @@ SN_INLINE int sn_cancel_merge(int earlier, int later)
     return earlier;
 }
 
-/* Requests a cancel; `bits` is SN_CANCEL_PENDING (with or without counting), _GROUP or _DEADLOCK. False: the task has
- * ended. */
+/* Requests a cancel; `bits` is SN_CANCEL_PENDING or _DEADLOCK. False: the task has ended. */
 bool sn_cancel_request(sinew_task *t, uint32_t bits, bool count);
 
 /* The end of a task: from here on requests come too late. Returns its result: a cancel that was never delivered makes a

@@ -29,6 +29,7 @@ void sinew_group_init(sinew_group *g)
     struct sn_group *group = (struct sn_group *)(void *)g;
     sinew_task *self = sinew_self();
     *group = (struct sn_group){.magic = self ? GROUP_MAGIC : 0, .owner = self};
+    group->begun = self ? sn_load(&self->cancel, relaxed) : 0;
     ck_spinlock_init(&group->lock);
 #if SN_DEBUG
     if (self) {
@@ -39,27 +40,59 @@ void sinew_group_init(sinew_group *g)
 #endif
 }
 
-/* The lock is held. */
-static void cancel_children(struct sn_group *g, int code)
+/* The group stops: its children are cancelled, and the owner where it is in the group's body. The lock is held. */
+static void stop(struct sn_group *g)
 {
-    g->cancelled = true;
-    for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
-        sn_cancel_forward(t, code);
+    if (!g->cancelled) {
+        g->cancelled = true;
+        for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
+            sn_cancel_request(t, SN_CANCEL_PENDING, true);
+    }
+    if (g->waiting || g->told_owner)
+        return;
+    g->told_owner = true;
+    uint32_t old = sn_load(&g->owner->cancel, relaxed), changed;
+    do {
+        g->counted = (old & SN_CANCEL_TELLERS) != SN_CANCEL_TELLERS;
+        changed = (old | SN_CANCEL_GROUP) + (g->counted ? SN_CANCEL_TELLER : 0);
+    } while (!sn_cas(&g->owner->cancel, &old, changed, acq_rel));
+    sn_cancel_nudge(g->owner);
 }
 
-static void lock_and_cancel(struct sn_group *g, int code)
+/* The owner was asked in its wait: passes it on, once. */
+static void pass_on(struct sn_group *g, int code)
 {
     ck_spinlock_lock(&g->lock);
-    if (!g->cancelled)
-        cancel_children(g, code);
+    if (!g->cancelled) {
+        g->cancelled = true;
+        for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
+            sn_cancel_forward(t, code);
+    }
     ck_spinlock_unlock(&g->lock);
+}
+
+/* What the group told its owner ends with the body. If a group around this one has asked meanwhile, that is (again) to
+ * be delivered: one delivery in the body may have served both. */
+static void take_back(struct sn_group *g)
+{
+    uint32_t old = sn_load(&g->owner->cancel, relaxed), changed;
+    do {
+        changed = g->counted ? old - SN_CANCEL_TELLER : old;
+        if (sn_cancel_more(changed, g->begun, SN_CANCEL_TELLERS, SN_CANCEL_GROUP))
+            changed |= SN_CANCEL_GROUP;
+        else
+            changed &= ~SN_CANCEL_GROUP;
+    } while (!sn_cas(&g->owner->cancel, &old, changed, acq_rel));
 }
 
 void sinew_group_cancel(sinew_group *g)
 {
     struct sn_group *group = group_of(g);
-    if (group)
-        lock_and_cancel(group, -ECANCELED);
+    if (!group)
+        return;
+    ck_spinlock_lock(&group->lock);
+    stop(group);
+    ck_spinlock_unlock(&group->lock);
 }
 
 int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
@@ -114,12 +147,7 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
     bool late = failed && g->error != 0;
     if (failed && !late) {
         g->error = (int)result;
-        if (!g->cancelled)
-            cancel_children(g, -ECANCELED);
-        if (!g->waiting && !g->told_owner) {
-            g->told_owner = true;
-            sn_cancel_request(g->owner, SN_CANCEL_GROUP, false);
-        }
+        stop(g);
     }
     sn_tsan_acquire(t); /* the child's last release, passed on by whoever finishes it */
     sn_tsan_release(g);
@@ -143,7 +171,7 @@ static void forward(sn_frame *frame)
     uint32_t asked = sn_cancel_take_bits(frame->task);
     if (asked) {
         p->asked |= asked;
-        lock_and_cancel(p->group, sn_cancel_code(asked));
+        pass_on(p->group, sn_cancel_code(asked));
     }
 }
 
@@ -195,8 +223,8 @@ int sinew_group_wait(sinew_group *group)
     ck_spinlock_lock(&g->lock);
     g->waiting = true;
     g->owner_fiber = f;
-    if (g->told_owner) /* a child failed and the owner has not met a checkpoint since; it has now */
-        sn_and(&g->owner->cancel, ~SN_CANCEL_GROUP, acq_rel);
+    if (g->told_owner)
+        take_back(g);
     ck_spinlock_unlock(&g->lock);
 
     uint32_t asked = run_unstarted(g, f);
@@ -206,7 +234,7 @@ int sinew_group_wait(sinew_group *group)
         uint32_t bits = asked ? 0 : sn_cancel_take_bits(f->task);
         if (bits) {
             asked = bits;
-            lock_and_cancel(g, sn_cancel_code(bits));
+            pass_on(g, sn_cancel_code(bits));
         }
         ck_spinlock_lock(&g->lock);
         bool over = g->children == 0;
@@ -225,8 +253,12 @@ int sinew_group_wait(sinew_group *group)
         }
 #endif
     int error = g->error;
-    if (error && asked) /* the error wins; a request from outside (or of a group around this one) stays pending */
-        sn_or(&g->owner->cancel, asked & (SN_CANCEL_PENDING | SN_CANCEL_GROUP), acq_rel);
     f->fresh = true;
-    return error ? error : sn_cancel_code(asked);
+    if (error) { /* it wins; what others than this group asked (a task, a scope, a group around) stays pending */
+        sn_or(&g->owner->cancel, asked & ~SN_CANCEL_DEADLOCK, acq_rel);
+        return error;
+    }
+    if (asked) /* this return also tells what was asked after that */
+        asked |= sn_cancel_take_bits(g->owner);
+    return sn_cancel_code(asked);
 }

@@ -22,9 +22,11 @@ struct sn_group {
     uint64_t magic;
     ck_spinlock_t lock;
     bool cancelled;
-    bool told_owner; /* the owner's checkpoint was cancelled because a child failed */
+    bool told_owner; /* that a child failed, or that the group was cancelled: its checkpoint is cancelled */
+    bool counted;    /* as a teller in the owner's word, unless that count is full */
     bool waiting;    /* the owner is in group_wait */
     int error;       /* of the first child that failed */
+    uint32_t begun;  /* the owner's word when the group began */
     uint64_t children;
     sinew_task *first, *last;
     sinew_task *owner;
