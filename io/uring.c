@@ -138,6 +138,14 @@ static void uring_close(sn_driver *d)
     free(d);
 }
 
+/* The ring's memory is not there. The parent's ring does not notice: operations belong to the thread that submitted
+ * them, not to whoever holds the descriptor. */
+static void uring_forked(sn_driver *d)
+{
+    close(d->ring.ring_fd);
+    close(d->wake_fd);
+}
+
 static void prepare(struct io_uring_sqe *sqe, sn_op *op)
 {
     unsigned length = op->length > INT32_MAX ? INT32_MAX : (unsigned)op->length;
@@ -410,6 +418,7 @@ const sn_driver_ops sn_driver_uring = {
     .name = "io_uring",
     .open = uring_open,
     .close = uring_close,
+    .forked = uring_forked,
     .submit = uring_submit,
     .cancel = uring_cancel,
     .poll = uring_poll,

@@ -62,6 +62,8 @@ typedef struct sn_driver_ops {
     /* Opens a driver in the calling thread, which will be its only user. 0 or -errno. */
     int (*open)(sn_worker *w, sn_driver **out);
     void (*close)(sn_driver *d);
+    /* In a forked child, for the parent's drivers: gives up what the child shares with it, without a sign to it. */
+    void (*forked)(sn_driver *d);
     /* Takes the operation. It may complete inside the call. */
     void (*submit)(sn_driver *d, sn_op *op);
     /* Asks for an operation of this driver to end early; harmless if it has completed. */

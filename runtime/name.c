@@ -7,6 +7,8 @@
  */
 #include "runtime/name.h"
 
+#include "runtime/fork.h"
+
 #include <sinew/runtime.h>
 
 #include <stdio.h>
@@ -91,6 +93,13 @@ void sn_names_fill(sinew_task_info *infos, size_t n)
             snprintf(info->name, sizeof info->name, "%s", t->ext->name);
     }
     ck_spinlock_unlock(&naming);
+}
+
+/* Another thread may have held it: what it was doing then was for a task of the parent. */
+void sn_name_forked(void)
+{
+    ck_spinlock_init(&naming);
+    named = NULL;
 }
 
 const char *sinew_name(const sinew_task *task)

@@ -2,6 +2,7 @@
 /* The stack overflow report: see overflow.h. */
 #include "runtime/overflow.h"
 
+#include "runtime/fork.h"
 #include "runtime/task.h"
 
 #include <pthread.h>
@@ -30,8 +31,12 @@ static void report(sn_fiber *f)
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     sn_worker *w = sn_worker_self_slow();
-    if (w && w->fiber != &w->sched && sn_stack_in_guard(w->fiber, info->si_addr))
-        report(w->fiber);
+    sn_fiber *f = w ? w->fiber : sn_fork_fiber();
+    if (f && (!w || f != &w->sched) && sn_stack_in_guard(f, info->si_addr))
+        report(f);
+    else if (!w && f && (uintptr_t)info->si_addr < sizeof *w) /* its caller looks for the worker that it had */
+        sn_complain("a fault near address 0, in a child that a task forked; such a task must not return there, but end "
+                    "by _exit or exec");
     const struct sigaction *old = &previous[signal == SIGBUS];
     if (old->sa_flags & SA_SIGINFO) {
         old->sa_sigaction(signal, info, context);

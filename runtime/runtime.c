@@ -8,6 +8,7 @@
  */
 #include "runtime/callback.h"
 #include "runtime/cancel.h"
+#include "runtime/fork.h"
 #include "runtime/options.h"
 #include "runtime/overflow.h"
 #include "runtime/report.h"
@@ -62,6 +63,17 @@ static void give_interrupt_back(const struct sigaction *previous)
         sched_yield();
 }
 
+/* SIGINT is blocked. */
+void sn_interrupt_forked(void)
+{
+    if (sn_exchange(&interrupted_runtime, NULL, seq_cst)) {
+        struct sigaction now, standard = {.sa_handler = SIG_DFL};
+        if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_interrupt)
+            sigaction(SIGINT, &standard, NULL);
+    }
+    sn_store(&in_handler, 0, relaxed); /* in a thread that the child does not have */
+}
+
 typedef struct start {
     sn_runtime *rt;
     sem_t reported;            /* once per thread */
@@ -87,7 +99,11 @@ static int enter_thread(sn_worker *w)
     pthread_attr_t attributes;
     void *low = NULL;
     size_t bytes = 0;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+    sn_fiber *forked = sn_fork_fiber();
+    if (forked) {
+        low = forked->stack_low;
+        bytes = (size_t)((char *)forked - forked->stack_low);
+    } else if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
         pthread_attr_getstack(&attributes, &low, &bytes);
         pthread_attr_destroy(&attributes);
     }
@@ -96,14 +112,14 @@ static int enter_thread(sn_worker *w)
 #endif
     int r = sn_overflow_enter(w);
     if (r == 0)
-        r = w->runtime->driver->open(w, &w->driver);
+        r = sn_fork_open_driver(w);
     return r;
 }
 
 static void leave_thread(sn_worker *w)
 {
     if (w->driver)
-        w->runtime->driver->close(w->driver);
+        sn_fork_close_driver(w);
     sn_overflow_leave(w);
     sn_tls_worker = NULL;
 }
@@ -275,7 +291,7 @@ intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg)
         return r;
     sn_fence_init();
     sn_overflow_init();
-    sn_runtime *rt = new_runtime(&complete);
+    sn_runtime *rt = sn_fork_init() == 0 ? new_runtime(&complete) : NULL;
     if (!rt) {
         sn_complain("sinew_run: no memory for %u workers", complete.workers);
         return -ENOMEM;

@@ -74,6 +74,7 @@ struct sn_worker {
     bool looking;                       /* around: what becomes ready wakes others together, at the end */
     uint32_t spin_debt, spins_left_out; /* idle.c */
     sn_driver *driver;
+    sn_worker *opened_next; /* fork.c */
     sn_random random;
     sn_fiber sched; /* the thread's own stack */
     char *alternate_stack;

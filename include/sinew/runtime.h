@@ -58,6 +58,12 @@ typedef struct sinew_options {
  *   -ENOSYS   io_uring is missing or forbidden here; stderr says in one sentence what to do
  * Errors of starting are also described on stderr in one line.
  * Follows asyncio.run.
+ *
+ * fork(2) is allowed at any time, in tasks too. The child is outside of every runtime: tasks, handles, locks and
+ * descriptors of the parent's are not for it, calls for tasks return -EPERM, and SIGINT has its default action again
+ * if sinew_run had taken it. It may call sinew_run itself. A child that a task forked goes on on that task's stack (so
+ * a sinew_run there has only what is left of it), and must never return from the task's function: it ends by exec or
+ * _exit. exit() would run the parent's atexit functions and write out its buffered output again.
  */
 SINEW_API intptr_t sinew_run(sinew_fn fn, void *arg);
 
