@@ -19,11 +19,6 @@
  * Orderings: b2 acquire with the release of who set the bias (itself); b3 release, r2 acquire; `held` xchg acquire,
  * store release. Who takes `held` always looks at `bias` after it, so a bias set under `held` is never missed.
  *
- * Only one worker can ever have the bias of a lock, its home: the first that earns it. One that has lost the bias
- * between its first look at it and b1 still writes `inside`, twice, at any time later; if another worker had the bias
- * by then, its `inside` would be wiped out and r2 pass while it is inside. (With biases that wandered, four workers at
- * one channel lost an element of some ten million.)
- *
  * Taking a bias back costs a rare fence (10 us), so a lock must have earned it by BIAS_AFTER uses.
  */
 #ifndef SN_LOCK_H
@@ -33,14 +28,12 @@
 
 enum { SN_BIAS_AFTER = 4096 };
 
-#define SN_LOCK_HOME 0x80000000u
-
 typedef struct sn_lock {
     _Atomic uint32_t held;
     _Atomic uint32_t bias; /* a worker's number, or 0 */
     _Atomic uint32_t inside;
-    uint32_t last;  /* under the lock: the worker number that had it last; once it has a home, that */
-    uint32_t times; /* how many times in a row, and SN_LOCK_HOME */
+    uint32_t last;  /* under the lock: the worker number that had it last */
+    uint32_t times; /* how many times in a row */
 } sn_lock;
 
 void sn_lock_revoke(sn_lock *l);
@@ -62,15 +55,12 @@ SN_INLINE bool sn_lock_take(sn_lock *l, const sn_worker *w)
     if (SN_UNLIKELY(sn_load(&l->bias, relaxed) != 0))
         sn_lock_revoke(l);
     if (l->last != self) {
-        if (!(l->times & SN_LOCK_HOME))
-            l->last = self;
-        l->times &= SN_LOCK_HOME;
-    } else if (SN_UNLIKELY((++l->times & ~SN_LOCK_HOME) == SN_BIAS_AFTER)) {
-        l->times &= SN_LOCK_HOME;
-        if (self && sn_fence_asymmetric) {
-            l->times = SN_LOCK_HOME;
+        l->last = self;
+        l->times = 0;
+    } else if (SN_UNLIKELY(++l->times == SN_BIAS_AFTER)) {
+        l->times = 0;
+        if (self && sn_fence_asymmetric)
             sn_store(&l->bias, self, relaxed); /* seen by the next holder of `held` through its release */
-        }
     }
     return false;
 }
