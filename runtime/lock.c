@@ -6,9 +6,9 @@
 
 enum { SPINS_BEFORE_YIELD = 1000 };
 
-SN_COLD void sn_lock_revoke(sn_lock *l)
+SN_COLD void sn_lock_revoke(sn_lock *l, uint32_t owner)
 {
-    sn_store(&l->bias, 0, relaxed); /* r1 */
+    sn_store(&l->bias, owner | SN_BIAS_REVOKED, relaxed); /* r1 */
     sn_fence_rare();
     for (unsigned spins = 0; sn_load(&l->inside, acquire) != 0; spins++) { /* r2 */
         if (spins < SPINS_BEFORE_YIELD)
