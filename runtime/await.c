@@ -27,7 +27,7 @@ static void forward(sn_frame *frame)
     int code = sn_cancel_take(frame->task);
     if (code) {
         p->forwarded = sn_cancel_merge(p->forwarded, code);
-        sn_cancel_forward(p->task, code);
+        sn_cancel_forward(frame->task, p->task, code);
     }
 }
 
@@ -66,7 +66,7 @@ static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t, int *forwar
             if (code) {
                 *forwarded = sn_cancel_merge(*forwarded, code);
                 forwards++;
-                sn_cancel_forward(t, code);
+                sn_cancel_forward(f->task, t, code);
             }
             w = sn_park(w, f);
             code = sn_interrupt_after_park(f);

@@ -36,7 +36,9 @@ uint32_t sn_cancel_take_bits(sinew_task *t)
     do {
         if (!(old & SN_CANCEL_ANY))
             return 0;
-        changed = old & ~SN_CANCEL_ANY;
+        changed = old & ~(SN_CANCEL_ANY | SN_CANCEL_STOPPED);
+        if ((old & SN_CANCEL_ANY) == SN_CANCEL_STOP)
+            changed |= SN_CANCEL_STOPPED;
         if (old & SN_CANCEL_TIMEOUT)
             changed += SN_CANCEL_DELIVERED; /* overflows out of the word's top, as meant */
     } while (!sn_cas(&t->cancel, &old, changed, acq_rel));
@@ -49,15 +51,23 @@ int sn_cancel_code(uint32_t bits)
         return 0;
     if (bits & SN_CANCEL_DEADLOCK)
         return -EDEADLK;
-    return bits & (SN_CANCEL_PENDING | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;
+    return bits & (SN_CANCEL_CANCELS | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;
 }
 
 /* A task of an earlier wave is cancelled once when it first looks after the shutdown began. */
 static void look_at_shutdown(sn_runtime *rt, sinew_task *t)
 {
     uint32_t parity = sn_load(&rt->wave, relaxed) & 1 ? SN_TASK_WAVE : 0;
-    if ((t->flags & SN_TASK_WAVE) != parity && !(sn_load(&t->cancel, relaxed) & SN_CANCEL_SHUTDOWN))
-        sn_or(&t->cancel, SN_CANCEL_SHUTDOWN | SN_CANCEL_PENDING, acq_rel);
+    if ((t->flags & SN_TASK_WAVE) == parity)
+        return;
+    uint32_t old = sn_load(&t->cancel, relaxed), changed;
+    do {
+        if (old & SN_CANCEL_SHUTDOWN)
+            return;
+        changed = old | SN_CANCEL_SHUTDOWN | SN_CANCEL_STOP;
+        if ((old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
+            changed++;
+    } while (!sn_cas(&t->cancel, &old, changed, acq_rel));
 }
 
 /* Outermost first, so that one pass carries a request all the way in. */
@@ -146,7 +156,7 @@ int sinew_uncancel(void)
             return 0;
         changed = old - 1;
         if (!(changed & SN_CANCEL_COUNT))
-            changed &= ~SN_CANCEL_PENDING;
+            changed &= ~SN_CANCEL_CANCELS;
     } while (!sn_cas(&self->cancel, &old, changed, acq_rel));
     return (int)(changed & SN_CANCEL_COUNT);
 }

@@ -10,6 +10,8 @@
  *   bit  14      cancelled by the shutdown already
  *   bit  15      the deadlock report wants to be delivered (-EDEADLK)
  *   bit  16      a timeout is to be delivered
+ *   bit  17      a cancel is to be delivered, by the shutdown (counted)
+ *   bit  18      what was delivered last was the shutdown's cancel and nothing else
  *   bits 19..23  scopes that have expired and have not ended
  *   bits 24..27  groups that have told their owner and have not been waited for
  *   bits 28..31  timeouts delivered so far, modulo 16: tells a scope whether its own expiry has been delivered
@@ -45,13 +47,16 @@
 #define SN_CANCEL_SHUTDOWN  0x4000u
 #define SN_CANCEL_DEADLOCK  0x8000u
 #define SN_CANCEL_TIMEOUT   0x10000u
+#define SN_CANCEL_STOP      0x20000u
+#define SN_CANCEL_STOPPED   0x40000u
 #define SN_CANCEL_EXPIRED   0x80000u /* one */
 #define SN_CANCEL_EXPIREDS  0xf80000u
 #define SN_CANCEL_TELLER    0x1000000u /* one */
 #define SN_CANCEL_TELLERS   0xf000000u
 #define SN_CANCEL_DELIVERED 0x10000000u /* one */
 #define SN_CANCEL_DELIVERY  0xf0000000u
-#define SN_CANCEL_ANY       (SN_CANCEL_PENDING | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_TIMEOUT)
+#define SN_CANCEL_CANCELS   (SN_CANCEL_PENDING | SN_CANCEL_STOP) /* those of tasks, and of the runtime's end */
+#define SN_CANCEL_ANY       (SN_CANCEL_CANCELS | SN_CANCEL_GROUP | SN_CANCEL_DEADLOCK | SN_CANCEL_TIMEOUT)
 
 /* Does `now` count more of a kind than `then` did? One that was there then and not yet delivered is one more, too. */
 SN_INLINE bool sn_cancel_more(uint32_t now, uint32_t then, uint32_t kind, uint32_t undelivered)
@@ -80,13 +85,21 @@ SN_INLINE intptr_t sn_cancel_end(sinew_task *t, intptr_t result)
     /* With the execution's reference as the only one, and no group, nobody can make requests. */
     bool alone = !(t->flags & SN_TASK_GROUP) && sn_load(&t->references, acquire) == 1;
     uint32_t word = alone ? sn_load(&t->cancel, relaxed) : sn_or(&t->cancel, SN_CANCEL_ENDED, acq_rel);
-    return SN_UNLIKELY(word & SN_CANCEL_PENDING) && result >= 0 ? -ECANCELED : result;
+    return SN_UNLIKELY(word & SN_CANCEL_CANCELS) && result >= 0 ? -ECANCELED : result;
 }
 
-/* Passes on to another task what one was asked: `code` is from sn_cancel_take. The deadlock report stays what it is: an
- * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. */
-SN_INLINE void sn_cancel_forward(sinew_task *t, int code)
+/* Is this what the shutdown asked of `from`, and does it ask the same of `t` itself? Then `t` must not get it twice. */
+SN_INLINE bool sn_cancel_is_shutdown(sinew_task *from, const sinew_task *t)
 {
+    return (sn_load(&from->cancel, relaxed) & SN_CANCEL_STOPPED) && !((from->flags ^ t->flags) & SN_TASK_WAVE);
+}
+
+/* Passes on to `t` what `from` was just asked: `code` is from sn_cancel_take. The deadlock report stays what it is: an
+ * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. */
+SN_INLINE void sn_cancel_forward(sinew_task *from, sinew_task *t, int code)
+{
+    if (SN_UNLIKELY(sn_cancel_is_shutdown(from, t)))
+        return;
     sn_cancel_request(t, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
 }
 

@@ -175,7 +175,7 @@ static int wait_rest(gather *g, node *nodes, int *late)
             asked = sn_cancel_merge(asked, code);
             for (size_t i = 0; i < g->n; i++)
                 if (g->tasks[i] && !sn_task_done(g->tasks[i]))
-                    sn_cancel_forward(g->tasks[i], code);
+                    sn_cancel_forward(g->fiber->task, g->tasks[i], code);
         }
         sn_park(sn_worker_self(), g->fiber);
         code = sn_interrupt_after_park(g->fiber);

@@ -66,7 +66,7 @@ static void pass_on(struct sn_group *g, int code)
     if (!g->cancelled) {
         g->cancelled = true;
         for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
-            sn_cancel_forward(t, code);
+            sn_cancel_forward(g->owner, t, code);
     }
     ck_spinlock_unlock(&g->lock);
 }

@@ -52,6 +52,8 @@ typedef struct range {
 
 typedef struct job job;
 
+enum { NOT_CANCELLED, SHUTDOWN, ASKED };
+
 /* A loop over some indices, on the stack of the caller or of a helper. */
 typedef struct stretch {
     _Atomic size_t at, end;
@@ -75,7 +77,7 @@ struct job {
     intptr_t *results;
     const sinew_task *spawner; /* NULL, unless it has task-local values */
     sn_fiber *fiber;           /* the caller's */
-    _Atomic uint32_t cancelled;
+    _Atomic uint32_t cancelled; /* by the shutdown only, or by a request */
 
     stretch own __attribute__((aligned(SN_CACHE_LINE))); /* the caller's; written for each element */
     sn_lock lock __attribute__((aligned(SN_CACHE_LINE)));
@@ -109,13 +111,15 @@ static void record(job *j, size_t i, intptr_t result)
         sn_cas(&j->first_error, &none, result, acq_rel);
 }
 
-static void cancel_all(job *j, int code)
+/* `from`, who called the map or helps, was asked `code`. */
+static void cancel_all(job *j, sinew_task *from, int code)
 {
     lock(j);
-    sn_store(&j->cancelled, 1, relaxed);
+    bool shutdown = sn_load(&from->cancel, relaxed) & SN_CANCEL_STOPPED;
+    sn_store(&j->cancelled, shutdown && sn_load(&j->cancelled, relaxed) != ASKED ? SHUTDOWN : ASKED, relaxed);
     for (size_t i = 0; i < j->suspended_count; i++)
         if (!sn_task_done(j->suspended[i]))
-            sn_cancel_forward(j->suspended[i], code);
+            sn_cancel_forward(from, j->suspended[i], code);
     unlock(j);
 }
 
@@ -126,7 +130,7 @@ static void forward(sn_frame *frame)
     int code = sn_cancel_take(frame->task);
     if (code) {
         s->asked = sn_cancel_merge(s->asked, code);
-        cancel_all(s->job, code);
+        cancel_all(s->job, frame->task, code);
     }
 }
 
@@ -269,7 +273,9 @@ static void offer(sn_split *split)
     /* For a cancel. Without memory this element cannot be cancelled; it still ends by itself. */
     if (reserve((void **)&j->suspended, sizeof *j->suspended, j->suspended_count, &j->suspended_capacity))
         j->suspended[j->suspended_count++] = sinew_ref(s->task);
-    bool cancel = sn_load(&j->cancelled, relaxed);
+    uint32_t cancelled = sn_load(&j->cancelled, relaxed);
+    /* The shutdown asks the element itself, and perhaps has done so. */
+    bool cancel = cancelled == ASKED || (cancelled && !(sn_load(&s->task->cancel, relaxed) & SN_CANCEL_SHUTDOWN));
     /* Without memory, or a helper, the rest has to wait for this element. */
     if (left(s) != 0 && (helper = new_helper(j)) && give(j, sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)))
         sn_store(&s->end, sn_load(&s->at, relaxed), relaxed);
@@ -482,7 +488,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     j.own.asked = 0;
     sn_store(&j.helpers, 0, relaxed);
     sn_store(&j.first_error, 0, relaxed);
-    sn_store(&j.cancelled, 0, relaxed);
+    sn_store(&j.cancelled, NOT_CANCELLED, relaxed);
     j.lock = (sn_lock){0};
     j.offered = NULL;
     j.suspended = NULL;
@@ -498,7 +504,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
         for (int code = sn_interrupt(f);; code = sn_interrupt_after_park(f)) {
             if (code) {
                 j.own.asked = sn_cancel_merge(j.own.asked, code);
-                cancel_all(&j, code);
+                cancel_all(&j, f->task, code);
             }
             if (sn_load(&j.helpers, acquire) == 0)
                 break;

@@ -205,7 +205,7 @@ static bool end_expired(scope *s)
         if (!around)
             now &= ~SN_CANCEL_TIMEOUT;
         others = (around && !(now & SN_CANCEL_TIMEOUT)) ||
-                 (!(now & SN_CANCEL_PENDING) && sn_cancel_more(now, s->begun, SN_CANCEL_COUNT, SN_CANCEL_PENDING)) ||
+                 (!(now & SN_CANCEL_CANCELS) && sn_cancel_more(now, s->begun, SN_CANCEL_COUNT, SN_CANCEL_CANCELS)) ||
                  (!(now & SN_CANCEL_GROUP) && sn_cancel_more(now, s->begun, SN_CANCEL_TELLERS, SN_CANCEL_GROUP));
     } while (!sn_cas(&s->task->cancel, &old, now, acq_rel));
     sn_store(&s->expired, met, relaxed);
