@@ -448,7 +448,7 @@ WITH_THREADS(1, calls_run_in_the_order_in_which_they_were_made)
     hold_init(&first, 1);
     sinew_task *a = sinew_spawn(call_hold, &first), *tasks[CALLS];
     yield_until(&first.begun, 1);
-    atomic_store(&order.n, 0);
+    log_clear(&order);
     for (int i = 0; i < CALLS; i++) {
         tasks[i] = sinew_spawn(call_log, (void *)(intptr_t)i);
         yield_until_queued((uint64_t)i + 1);

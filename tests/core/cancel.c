@@ -255,7 +255,7 @@ static intptr_t await_level(void *arg)
 static void three_levels(struct level *levels, gate *bottom, event_log *log, sinew_task **outer)
 {
     gate_init(bottom, 0);
-    atomic_store(&log->n, 0);
+    log_clear(log);
     for (int i = 0; i < 3; i++)
         levels[i] = (struct level){.bottom = i == 0 ? bottom : NULL, .log = log, .number = i, .cancelling = -1};
     sinew_task *t = sinew_spawn(await_level, &levels[0]);

@@ -55,7 +55,7 @@ IN_RUNTIME_PINNED(tasks_start_in_the_order_of_their_creation)
     struct logger loggers[TASKS];
     sinew_task *tasks[TASKS];
     for (int how = 0; how < 3; how++) {
-        atomic_store(&log.n, 0);
+        log_clear(&log);
         for (int i = 0; i < TASKS; i++) {
             loggers[i] = (struct logger){&log, i};
             tasks[i] = spawn_pinned(log_start, &loggers[i]);
@@ -83,7 +83,7 @@ IN_RUNTIME_WITH(one_worker_starts_unpinned_tasks_in_creation_order, 1)
     struct logger loggers[TASKS];
     sinew_task *tasks[TASKS];
     for (int how = 0; how < 2; how++) {
-        atomic_store(&log.n, 0);
+        log_clear(&log);
         for (int i = 0; i < TASKS; i++) {
             loggers[i] = (struct logger){&log, i};
             tasks[i] = sinew_spawn(log_start, &loggers[i]);

@@ -119,15 +119,23 @@ static inline void gate_open(gate *g, unsigned times)
 
 /* An order of events, written by tasks that may run at once. */
 typedef struct event_log {
-    atomic_int n;
+    atomic_int n; /* how many there are, all of them written when somebody waits for this */
+    atomic_int taken;
     int events[256];
 } event_log;
 
 static inline void log_event(event_log *log, int event)
 {
-    int i = atomic_fetch_add(&log->n, 1);
+    int i = atomic_fetch_add(&log->taken, 1);
     if (i < (int)(sizeof log->events / sizeof log->events[0]))
         log->events[i] = event;
+    atomic_fetch_add(&log->n, 1);
+}
+
+static inline void log_clear(event_log *log)
+{
+    atomic_store(&log->taken, 0);
+    atomic_store(&log->n, 0);
 }
 
 /*
