@@ -29,8 +29,9 @@ struct logger {
 static intptr_t log_start(void *arg)
 {
     struct logger *l = arg;
-    log_event(l->log, l->number);
-    return l->number;
+    int number = l->number;
+    log_event(l->log, number); /* who waits for this event may end now, and `l` with it */
+    return number;
 }
 
 /* Computes, without a checkpoint. */
