@@ -6,13 +6,16 @@
  * (inject.h) as a task that calls the function. So nothing can be refused once it is registered, and the end of a task
  * runs nobody's code.
  *
- *   WAITING --fires--> FIRED --its task runs--> gone
- *      `-----removed, or the runtime ends---------^
+ *   ENTERING --in the list--> WAITING --removed, or the runtime ends--> TAKEN --> gone
+ *      `------------------------`-------fires--> FIRED --its task runs--------------^
  *
- * The runtime lists what waits and what has fired, under its lock. Whoever takes a callback out of the first list
- * decides what becomes of it. Locks: the task's list of waiters is locked while a callback fires, so nobody asks for
+ * The runtime lists what waits and what has fired, under its lock. Whoever changes a callback to FIRED or TAKEN decides
+ * what becomes of it. Locks: the task's list of waiters is locked while a callback fires, so nobody asks for
  * that one with the runtime's held; who removes takes it out of the runtime's list first, and then waits, in
  * sn_task_remove_waiter, until a fire that has come too late has passed.
+ *
+ * A callback enters the task's list before the runtime's, where others find it to remove it: who removes it must find
+ * it in both. It may fire, run and be over before its registration returns, which therefore has a reference.
  */
 #include "runtime/callback.h"
 
@@ -24,6 +27,8 @@
 #include <sinew/task.h>
 #include <stdlib.h>
 
+enum { ENTERING, WAITING, FIRED, TAKEN };
+
 typedef struct sn_callback {
     sn_waiter waiter;
     struct sn_callback *next, *previous;
@@ -32,7 +37,9 @@ typedef struct sn_callback {
     sinew_task *run;
     sinew_done_fn fn;
     void *arg;
-    bool waiting; /* in the first list */
+    _Atomic uint32_t references; /* of the registration, and of what decides */
+    uint8_t state;               /* under the lock */
+    bool refused;                /* fired when the runtime took no more tasks */
 } sn_callback;
 
 /* The lock is held. */
@@ -52,8 +59,10 @@ static void unlink_from(sn_callback **list, sn_callback *c)
         c->next->previous = c->previous;
 }
 
-static void destroy(sn_callback *c)
+static void release(sn_callback *c)
 {
+    if (sn_sub(&c->references, 1, acq_rel) != 1)
+        return;
     sn_task_unref(c->target);
     free(c);
 }
@@ -67,7 +76,7 @@ static intptr_t run(void *arg)
     ck_spinlock_unlock(&rt->callbacks_lock);
     sn_tsan_acquire(c->target);
     intptr_t result = c->fn(c->target, c->arg);
-    destroy(c);
+    release(c);
     return result;
 }
 
@@ -77,15 +86,16 @@ static void fire(sn_waiter *waiter, intptr_t result)
     sn_callback *c = SN_CONTAINER(waiter, sn_callback, waiter);
     sn_runtime *rt = c->runtime;
     ck_spinlock_lock(&rt->callbacks_lock);
-    bool ours = c->waiting;
+    bool ours = c->state != TAKEN;
     if (ours) {
-        c->waiting = false;
-        unlink_from(&rt->callbacks_waiting, c);
+        if (c->state == WAITING)
+            unlink_from(&rt->callbacks_waiting, c);
+        c->state = FIRED;
         link_to(&rt->callbacks_fired, c);
     }
     ck_spinlock_unlock(&rt->callbacks_lock);
-    if (ours)
-        sn_inject(rt, c->run); /* false: the runtime has ended, and drops what has fired */
+    if (ours && !sn_inject(rt, c->run))
+        c->refused = true; /* the runtime has ended, and drops what has fired once this call is over */
 }
 
 int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg)
@@ -105,6 +115,7 @@ int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg)
         free(c);
         return -ENOMEM;
     }
+    runner->flags = SN_TASK_CALLBACK;
     runner->ext->values = sn_context_ref(sn_context_current());
     *c = (sn_callback){.waiter.fire = fire,
                        .runtime = rt,
@@ -112,12 +123,17 @@ int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg)
                        .run = runner,
                        .fn = fn,
                        .arg = arg,
-                       .waiting = true};
-    ck_spinlock_lock(&rt->callbacks_lock);
-    link_to(&rt->callbacks_waiting, c);
-    ck_spinlock_unlock(&rt->callbacks_lock);
+                       .references = 2,
+                       .state = ENTERING};
     if (!sn_task_add_waiter(task, &c->waiter))
         fire(&c->waiter, 0);
+    ck_spinlock_lock(&rt->callbacks_lock);
+    if (c->state == ENTERING) {
+        c->state = WAITING;
+        link_to(&rt->callbacks_waiting, c);
+    }
+    ck_spinlock_unlock(&rt->callbacks_lock);
+    release(c);
     return 0;
 }
 
@@ -130,7 +146,7 @@ static sn_callback *take(sn_runtime *rt, const sinew_task *task, sinew_done_fn f
         c = c->next;
     if (c) {
         unlink_from(&rt->callbacks_waiting, c);
-        c->waiting = false;
+        c->state = TAKEN;
     }
     ck_spinlock_unlock(&rt->callbacks_lock);
     return c;
@@ -140,7 +156,7 @@ static void drop(sn_runtime *rt, sn_callback *c)
 {
     sn_task_remove_waiter(c->target, &c->waiter);
     sn_inject_drop(rt, c->run);
-    destroy(c);
+    release(c);
 }
 
 int sinew_on_done_remove(sinew_task *task, sinew_done_fn fn)
@@ -161,9 +177,17 @@ void sn_callbacks_end(sn_runtime *rt)
 {
     for (sn_callback *c; (c = take(rt, NULL, NULL)) != NULL;)
         drop(rt, c);
-    while (rt->callbacks_fired) { /* cancelled before they ran, or refused */
+    for (;;) { /* refused, as a thread completed a future when no task was left; or there was no memory for a stack */
+        ck_spinlock_lock(&rt->callbacks_lock);
         sn_callback *c = rt->callbacks_fired;
-        rt->callbacks_fired = c->next;
-        destroy(c);
+        if (c)
+            unlink_from(&rt->callbacks_fired, c);
+        ck_spinlock_unlock(&rt->callbacks_lock);
+        if (!c)
+            return;
+        sn_task_remove_waiter(c->target, &c->waiter); /* that thread has left the runtime when this returns */
+        if (c->refused)
+            sn_inject_drop(rt, c->run);
+        release(c);
     }
 }

@@ -15,8 +15,8 @@ sinew_task *sn_inject_make(sn_runtime *rt, sinew_fn fn, void *arg, uint32_t refe
     sn_store(&t->references_and_cancel, references, relaxed);
     t->fn = fn;
     t->arg = arg;
-    t->place = (uint64_t)SN_TASK_NEW << SN_TASK_STATE_SHIFT;
-    if (!sn_task_extend(t)) { /* for the message */
+    t->place = (uint64_t)SN_TASK_FREE << SN_TASK_STATE_SHIFT; /* no task before it is injected: in no listing */
+    if (!sn_task_extend(t)) {                                 /* for the message */
         sn_task_pool_put(rt->task_pool, t);
         return NULL;
     }
@@ -40,7 +40,9 @@ bool sn_inject(sn_runtime *rt, sinew_task *t)
     ck_spinlock_unlock(&rt->inject_lock);
     if (!open)
         return false;
-    t->flags = parity ? SN_TASK_WAVE : 0;
+    if (parity)
+        t->flags |= SN_TASK_WAVE;
+    __atomic_store_n(&t->state, (uint8_t)SN_TASK_NEW, __ATOMIC_RELAXED); /* listings look at it meanwhile */
     sn_tsan_release(t);
     t->ext->message.kind = SN_MESSAGE_TASK;
     t->ext->message.subject = t;

@@ -42,6 +42,7 @@ enum {
     SN_TASK_HELPER = 8,    /* of a map, which wants to know the same */
     SN_TASK_FUTURE = 16,   /* no body: future.h */
     SN_TASK_ASKED = 32,    /* its result was asked for: an error need not be reported. Set late, by anyone */
+    SN_TASK_CALLBACK = 64, /* runs a callback: begins also when the runtime ends, and is then cancelled like others */
     SN_TASK_WAVE = 0x80,   /* the parity of the shutdown wave it was spawned in */
 };
 
