@@ -51,7 +51,7 @@ bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t)
 /* *forwarded: what the caller was asked and the awaited task was told. */
 static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t, int *forwarded)
 {
-    int forwards = 0, code = 0;
+    int forwards = 0, code = 0, late = 0;
     *forwarded = 0;
     sn_parked parked;
     if (sn_parked_add(&parked, f, t)) {
@@ -64,16 +64,17 @@ static SN_NOINLINE intptr_t await_parked(sn_fiber *f, sinew_task *t, int *forwar
                 return -EDEADLK;
             }
             if (code) {
-                *forwarded = sn_cancel_merge(*forwarded, code);
+                int *answers = sn_cancel_forward(f->task, t, code) ? forwarded : &late;
+                *answers = sn_cancel_merge(*answers, code);
                 forwards++;
-                sn_cancel_forward(f->task, t, code);
             }
             w = sn_park(w, f);
             code = sn_interrupt_after_park(f);
         }
     }
+    code = sn_cancel_merge(late, code);
     sn_tsan_acquire(t);
-    intptr_t result = sn_task_ask(t);
+    intptr_t result = code ? t->result : sn_task_ask(t);
     sn_task_unref(t);
     if (code) { /* asked after the task had ended and before the awaiter went on: the request wins */
         *forwarded = result == -ECANCELED ? sn_cancel_merge(*forwarded, code) : code;

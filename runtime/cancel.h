@@ -95,12 +95,13 @@ SN_INLINE bool sn_cancel_is_shutdown(sinew_task *from, const sinew_task *t)
 }
 
 /* Passes on to `t` what `from` was just asked: `code` is from sn_cancel_take. The deadlock report stays what it is: an
- * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. */
-SN_INLINE void sn_cancel_forward(sinew_task *from, sinew_task *t, int code)
+ * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. False: the end
+ * of that task is decided, so the request is still to be answered by who was asked. */
+SN_INLINE bool sn_cancel_forward(sinew_task *from, sinew_task *t, int code)
 {
     if (SN_UNLIKELY(sn_cancel_is_shutdown(from, t)))
-        return;
-    sn_cancel_request(t, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
+        return true;
+    return sn_cancel_request(t, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
 }
 
 /* Wakes the task's fiber so that it looks. */

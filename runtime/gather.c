@@ -26,8 +26,9 @@ typedef struct gather {
     size_t n, next, left; /* tasks not yet consumed */
     sinew_task *taken;    /* for the side fiber to run first: tasks[next - 1] */
     sn_fiber *fiber;
-    bool settled;  /* errors do not end it */
-    bool give_way; /* the side fiber came back because the budget was used up */
+    bool settled;   /* errors do not end it */
+    bool give_way;  /* the side fiber came back because the budget was used up */
+    bool overtaken; /* a cancel came when it was decided already, before the caller went on */
     _Atomic intptr_t first_error;
     _Atomic size_t remaining;
 } gather;
@@ -172,10 +173,12 @@ static int wait_rest(gather *g, node *nodes, int *late)
             break;
         }
         if (code) {
+            g->overtaken = true;
             asked = sn_cancel_merge(asked, code);
             for (size_t i = 0; i < g->n; i++)
-                if (g->tasks[i] && !sn_task_done(g->tasks[i]))
-                    sn_cancel_forward(g->fiber->task, g->tasks[i], code);
+                if (g->tasks[i] && !sn_task_done(g->tasks[i]) &&
+                    sn_cancel_forward(g->fiber->task, g->tasks[i], code))
+                    g->overtaken = false;
         }
         sn_park(sn_worker_self(), g->fiber);
         code = sn_interrupt_after_park(g->fiber);
@@ -245,7 +248,7 @@ static int gather_all(const char *call, sinew_task **tasks, size_t n, intptr_t *
         collect(&g);
     if (late) /* the request wins over what was not seen yet */
         return sn_cancel_merge(asked, late);
-    if (asked && (settled || error == 0 || error == -ECANCELED))
+    if (asked && (settled || g.overtaken || error == 0 || error == -ECANCELED))
         return asked;
     return settled ? 0 : (int)error;
 }
