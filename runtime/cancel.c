@@ -3,6 +3,7 @@
 #include "runtime/cancel.h"
 
 #include "runtime/future.h"
+#include "runtime/report.h"
 
 #include <sched.h>
 
@@ -124,8 +125,10 @@ bool sinew_cancel(sinew_task *t)
     if (!t)
         return false;
     sn_task_check_handle("sinew_cancel", t, false);
-    if (sn_task_done(t))
+    if (sn_task_done(t)) {
+        sn_task_asked(t); /* who cancels it does not care for its error */
         return false;
+    }
     if (sn_cancel_request(t, SN_CANCEL_PENDING, true)) {
         pass_on_here(t);
         return true;
@@ -136,6 +139,7 @@ bool sinew_cancel(sinew_task *t)
             sched_yield();
         else
             sn_pause();
+    sn_task_asked(t);
     return false;
 }
 

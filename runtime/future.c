@@ -57,7 +57,12 @@ int sinew_future_set(sinew_future *f, intptr_t result)
 
 bool sinew_future_cancel(sinew_future *f)
 {
-    return f && sn_future_complete(task_of(f), -ECANCELED);
+    if (!f)
+        return false;
+    if (sn_future_complete(task_of(f), -ECANCELED))
+        return true;
+    sn_task_asked(task_of(f)); /* who cancels it does not care for its error */
+    return false;
 }
 
 bool sinew_future_done(const sinew_future *f)

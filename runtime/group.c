@@ -138,14 +138,19 @@ int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
 
 void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
 {
+    bool failed = result < 0 && result != -ECANCELED;
     ck_spinlock_lock(&g->lock);
+    if (failed && g->error != 0) { /* reported before the group can end */
+        ck_spinlock_unlock(&g->lock);
+        sn_report(sn_task_runtime(t), "a task of a group failed after another one had", sn_task_name(t), result);
+        failed = false;
+        ck_spinlock_lock(&g->lock);
+    }
     sinew_task *next = t->ext->sibling_next, *previous = t->ext->sibling_previous;
     *(previous ? &previous->ext->sibling_next : &g->first) = next;
     *(next ? &next->ext->sibling_previous : &g->last) = previous;
     g->children--;
-    bool failed = result < 0 && result != -ECANCELED;
-    bool late = failed && g->error != 0;
-    if (failed && !late) {
+    if (failed) {
         g->error = (int)result;
         stop(g);
     }
@@ -155,8 +160,6 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
     ck_spinlock_unlock(&g->lock); /* the group may be gone after this */
     if (wake)
         sn_unpark(wake);
-    if (late)
-        sn_report(sn_task_runtime(t), "a task of a group failed after another one had", sn_task_name(t), result);
 }
 
 typedef struct in_place {

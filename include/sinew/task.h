@@ -16,7 +16,8 @@
  * returned none may be used, in any thread.
  *
  * Errors. A task that ended with an error (other than -ECANCELED) whose result nobody has had by the time its last
- * reference goes is reported to the error handler (sinew_set_error_handler), by default with a line on stderr.
+ * reference goes is reported to the error handler (sinew_set_error_handler), by default with a line on stderr; not if
+ * somebody has cancelled it after its end.
  */
 #ifndef SINEW_TASK_H
 #define SINEW_TASK_H
