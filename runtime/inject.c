@@ -69,6 +69,8 @@ sinew_task *sinew_spawn_on(sinew_runtime *runtime, sinew_fn fn, void *arg)
     if (sn_load(&rt->stopping, acquire))
         return NULL;
     sinew_task *t = sn_inject_make(rt, fn, arg, 2);
+    if (t)
+        t->ext->values = sn_context_ref(sn_context_current());
     if (t && !sn_inject(rt, t)) {
         sn_inject_drop(rt, t);
         t = NULL;

@@ -9,6 +9,7 @@
 #include "runtime/callback.h"
 #include "runtime/cancel.h"
 #include "runtime/fork.h"
+#include "runtime/local.h"
 #include "runtime/options.h"
 #include "runtime/overflow.h"
 #include "runtime/report.h"
@@ -211,6 +212,7 @@ static sn_runtime *new_runtime(const sinew_options *opt)
 static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
 {
     uint32_t n = rt->workers_count;
+    sn_context_values *values = sn_context_current(); /* of the task whose blocking call this is, if any */
     thread_start *threads = calloc(n, sizeof *threads);
     if (!threads)
         return -ENOMEM;
@@ -243,6 +245,12 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
     if (r == 0) {
         self->sched.task = NULL;
         rt->main_task = sn_task_make(self, fn, arg);
+        if (rt->main_task && values && !sn_task_extend(rt->main_task)) {
+            sn_task_unmake(self, rt->main_task);
+            rt->main_task = NULL;
+        }
+        if (rt->main_task && values)
+            rt->main_task->ext->values = sn_context_ref(values);
         if (rt->main_task)
             sn_task_push(self, rt->main_task);
         else
