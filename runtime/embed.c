@@ -107,6 +107,10 @@ intptr_t sinew_runtime_run(sinew_runtime *runtime, sinew_fn fn, void *arg)
         sn_complain("sinew_runtime_run: called inside a task; spawn and await there");
         return -EDEADLK;
     }
+    sn_runtime *rt = (sn_runtime *)(void *)runtime;
+    sn_add(&rt->guests, 1, relaxed); /* the task may end, and the runtime be stopped, before we wait for it */
     sinew_task *t = sinew_spawn_on(runtime, fn, arg);
-    return t ? sinew_task_join(t) : -ENOMEM;
+    intptr_t result = t ? sinew_task_join(t) : -ENOMEM;
+    sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: free_runtime */
+    return result;
 }

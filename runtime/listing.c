@@ -9,6 +9,7 @@
 #include <sinew/runtime.h>
 
 typedef struct listing {
+    const sinew_task *hidden; /* the task that an embedded runtime has for itself */
     sinew_task_info *out;
     size_t max, found;
 } listing;
@@ -18,7 +19,7 @@ static void note(const sinew_task *t, void *arg)
     listing *l = arg;
     uint8_t state = __atomic_load_n(&t->state, __ATOMIC_RELAXED);
     if ((state != SN_TASK_NEW && state != SN_TASK_STARTED) ||
-        (__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & SN_TASK_HELPER) || sn_task_done(t))
+        (__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & SN_TASK_HELPER) || t == l->hidden || sn_task_done(t))
         return;
     if (l->found < l->max)
         l->out[l->found] = (sinew_task_info){.id = t};
@@ -31,7 +32,7 @@ size_t sinew_tasks(sinew_runtime *runtime, sinew_task_info *out, size_t max)
     sn_runtime *rt = runtime ? (sn_runtime *)(void *)runtime : w ? w->runtime : NULL;
     if (!rt)
         return 0;
-    listing l = {.out = out, .max = out ? max : 0};
+    listing l = {.hidden = rt->embedding ? rt->main_task : NULL, .out = out, .max = out ? max : 0};
     sn_task_pool_visit(rt->task_pool, note, &l);
     if (l.max)
         sn_names_fill(out, l.found < max ? l.found : max);
