@@ -33,7 +33,9 @@ bool sn_future_complete(sinew_task *t, intptr_t result)
     if (sn_or(&t->cancel, SN_CANCEL_ENDED, acq_rel) & SN_CANCEL_ENDED)
         return false;
     sn_tsan_release(t);
+    sn_add(&t->references, 1, relaxed); /* who is woken may drop the last one before all have been */
     sn_task_publish(t, result);
+    sn_task_unref(t);
     return true;
 }
 

@@ -176,8 +176,7 @@ static int wait_rest(gather *g, node *nodes, int *late)
             g->overtaken = true;
             asked = sn_cancel_merge(asked, code);
             for (size_t i = 0; i < g->n; i++)
-                if (g->tasks[i] && !sn_task_done(g->tasks[i]) &&
-                    sn_cancel_forward(g->fiber->task, g->tasks[i], code))
+                if (g->tasks[i] && !sn_task_done(g->tasks[i]) && sn_cancel_forward(g->fiber->task, g->tasks[i], code))
                     g->overtaken = false;
         }
         sn_park(sn_worker_self(), g->fiber);

@@ -75,8 +75,8 @@ struct job {
     char *args;
     size_t stride;
     intptr_t *results;
-    const sinew_task *spawner; /* NULL, unless it has task-local values */
-    sn_fiber *fiber;           /* the caller's */
+    const sinew_task *spawner;  /* NULL, unless it has task-local values */
+    sn_fiber *fiber;            /* the caller's */
     _Atomic uint32_t cancelled; /* by the shutdown only, or by a request */
 
     stretch own __attribute__((aligned(SN_CACHE_LINE))); /* the caller's; written for each element */

@@ -59,7 +59,7 @@ which tests show that.
 | later: not there yet | {later} |
 | **all** | **{rules}** |
 
-{tests} tests in `tests/conformance/` bear the number of their rule. All but those whose name says otherwise run with 1, 2 and 8
+{tests} tests, nearly all in `tests/conformance/`, bear the number of their rule. All but those whose name says otherwise run with 1, 2 and 8
 workers; `ctest --preset release -L conformance` runs them. A rule marked *order* promises an order that only one worker can
 keep to the letter: it is tested so with one worker, and in a weaker form with several. One marked *Python* comes from
 something that Python has and C has not.
@@ -122,7 +122,7 @@ def test_main_list(text):
 def read_tests(complain):
     """The tests of each rule's number."""
     tests = collections.defaultdict(list)
-    for file in sorted(HERE.glob("*.c")):
+    for file in sorted(HERE.glob("*.c")) + sorted((HERE.parent / "unit").glob("*.c")):
         text = file.read_text()
         defined = re.findall(r"^IN_RUNTIME\w*\(\s*(\w+)|^static void (\w+)\(void \*\*\w+\)", text, re.MULTILINE)
         defined = [a or b for a, b in defined]
@@ -130,6 +130,8 @@ def read_tests(complain):
         for name in defined:
             if name not in listed:
                 complain(f"{file.name}: {name} is not in the TEST_MAIN list")
+        if file.parent != HERE: # there, tests of a rule stand among others
+            listed = [name for name in listed if re.match(r"a\d{3}_", name)]
         for name in listed:
             if listed.count(name) > 1:
                 complain(f"{file.name}: {name} is listed twice")
@@ -139,7 +141,7 @@ def read_tests(complain):
             if not match or not 1 <= int(match[1]) <= RULES:
                 complain(f"{file.name}: {name} does not begin with the number of a rule")
             else:
-                tests[int(match[1])].append(Test(name, file.name))
+                tests[int(match[1])].append(Test(name, f"{file.parent.name}/{file.name}"))
     return tests
 
 
@@ -165,7 +167,7 @@ def rule_line(rule, tests):
     if rule.status == "kept" and rule.note:
         claim = f"{sentence(claim)} {cell(rule.note)}"
     # The number is in the first column, and underscores that may break are readable in a narrow one.
-    names = "<br>".join(f"[{t.name[5:].replace('_', ' ')}](../tests/conformance/{t.file})" for t in tests[rule.number])
+    names = "<br>".join(f"[{t.name[5:].replace('_', ' ')}](../tests/{t.file})" for t in tests[rule.number])
     status = f"later ({rule.note})" if rule.status == "later" else rule.status
     return f"| A{rule.number} | {claim} | {names} | {status} |\n"
 
