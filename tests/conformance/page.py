@@ -122,7 +122,7 @@ def test_main_list(text):
 def read_tests(complain):
     """The tests of each rule's number."""
     tests = collections.defaultdict(list)
-    for file in sorted(HERE.glob("*.c")) + sorted((HERE.parent / "unit").glob("*.c")):
+    for file in sorted(HERE.glob("*.c")) + sorted(set(HERE.parent.glob("*/*.c")) - set(HERE.glob("*.c"))):
         text = file.read_text()
         defined = re.findall(r"^IN_RUNTIME\w*\(\s*(\w+)|^static void (\w+)\(void \*\*\w+\)", text, re.MULTILINE)
         defined = [a or b for a, b in defined]

@@ -504,7 +504,7 @@ static intptr_t leave_a_call_behind(void *arg)
     return 9; /* the shutdown cancels the caller, not the function */
 }
 
-static void run_waits_for_functions_left_behind_and_keeps_no_thread(void **state)
+static void a128_run_waits_for_functions_left_behind_and_keeps_no_thread(void **state)
 {
     (void)state;
     int threads = count_threads_before(), descriptors = count_descriptors();
@@ -650,7 +650,7 @@ TEST_MAIN(cmocka_unit_test(the_functions_result_is_returned),
           cmocka_unit_test(a_thousand_calls_share_four_threads),
           cmocka_unit_test(calls_run_in_the_order_in_which_they_were_made),
           cmocka_unit_test(threads_are_started_when_they_are_needed),
-          cmocka_unit_test(run_waits_for_functions_left_behind_and_keeps_no_thread),
+          cmocka_unit_test(a128_run_waits_for_functions_left_behind_and_keeps_no_thread),
           cmocka_unit_test(functions_left_behind_may_wake_a_runtime_that_stops),
           cmocka_unit_test(calls_in_line_when_main_ends_never_run),
           cmocka_unit_test(without_any_thread_the_call_gives_eagain_and_with_one_it_waits))

@@ -64,7 +64,7 @@ static int outside_of_the_runtime(void *arg)
     return 7;
 }
 
-IN_RUNTIME(a_child_of_a_task_is_outside_of_the_runtime)
+IN_RUNTIME(a235_a_child_of_a_task_is_outside_of_the_runtime)
 {
     CHECK_EQ(code_of(fork_with(outside_of_the_runtime, NULL)), 7);
     CHECK(sinew_self() != NULL);
@@ -113,7 +113,7 @@ static int runs_of_its_own(void *arg)
     return 8;
 }
 
-IN_RUNTIME(a_child_of_a_task_may_run_runtimes_of_its_own)
+IN_RUNTIME(a234_a_child_of_a_task_may_run_runtimes_of_its_own)
 {
     for (unsigned workers = 1; workers <= 4; workers += 3) {
         CHECK_EQ(code_of(fork_with(runs_of_its_own, &workers)), 8);
@@ -384,7 +384,7 @@ static int run_that_forks_for_sigint(void *arg)
     return 0;
 }
 
-static void the_child_has_its_own_sigint(void **state)
+static void a235_the_child_has_its_own_sigint(void **state)
 {
     (void)state;
     for (size_t i = 0; i < WORKER_COUNTS; i++) {
@@ -396,9 +396,9 @@ static void the_child_has_its_own_sigint(void **state)
     }
 }
 
-TEST_MAIN(cmocka_unit_test(a_child_of_a_task_is_outside_of_the_runtime),
-          cmocka_unit_test(a_child_of_a_task_may_run_runtimes_of_its_own), cmocka_unit_test(children_may_fork_in_turn),
-          cmocka_unit_test(a_plain_thread_may_fork_beside_a_busy_runtime),
+TEST_MAIN(cmocka_unit_test(a235_a_child_of_a_task_is_outside_of_the_runtime),
+          cmocka_unit_test(a234_a_child_of_a_task_may_run_runtimes_of_its_own),
+          cmocka_unit_test(children_may_fork_in_turn), cmocka_unit_test(a_plain_thread_may_fork_beside_a_busy_runtime),
           cmocka_unit_test(a_blocking_function_may_fork), cmocka_unit_test(the_parents_operations_go_on),
           cmocka_unit_test(the_child_has_no_descriptor_of_the_parents_runtime),
-          cmocka_unit_test(the_child_has_its_own_sigint))
+          cmocka_unit_test(a235_the_child_has_its_own_sigint))
