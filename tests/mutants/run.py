@@ -5,7 +5,7 @@
     tests/mutants/run.py [--only PATTERN] [--list]
 
 Each mutant is a small change of the sources that breaks a rule which docs/conformance.md calls kept. It is applied to a copy
-of the repository, built, and the conformance tests are run, those of the rule's own file first. A mutant that no test notices
+of the repository, built, and the conformance tests are run until a program fails. A mutant that no test notices
 fails the run; so does one that no longer applies or does not compile, since then it says nothing.
 """
 
@@ -137,7 +137,7 @@ def build(copy):
 
 def noticed_by(copy):
     """The tests that fail."""
-    run = subprocess.run(["ctest", "--preset", "release", "-L", "conformance", "-E", "conformance/page", "--timeout",
+    run = subprocess.run(["ctest", "--preset", "release", "-L", "conformance", "-E", "conformance/page", "--stop-on-failure", "--timeout",
                           str(TIMEOUT_S), "--output-on-failure"], cwd=copy, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, errors="replace")
     named = re.findall(r"^\[  FAILED  \] (a\d+\w+)", run.stdout, re.M) + re.findall(r"(a\d{3}_\w+) with \d+ workers: no end",

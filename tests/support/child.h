@@ -9,6 +9,7 @@
 #define TESTS_SUPPORT_CHILD_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include <tests/support/check.h>
+#include <tests/support/scale.h>
 
 typedef struct child_end {
     int code;       /* exit code, or -1 */
@@ -61,6 +63,23 @@ static inline void child_collect(int fd, child_end *end)
     end->err[used] = '\0';
 }
 
+static inline void *end_of_thread(void *arg)
+{
+    return arg;
+}
+
+/*
+ * ThreadSanitizer starts its thread in the background with the first thread of the program, and another one in a child.
+ * A child of a process that had no thread yet would get both, and the runtime, which knows of one, would take the other
+ * for a thread that may wake a task.
+ */
+static inline void start_sanitizers_thread(void)
+{
+    pthread_t thread;
+    if (SN_TSAN && pthread_create(&thread, NULL, end_of_thread, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
 /* False: fork or pipe refused. `meanwhile` (may be NULL) runs in the parent while the child does. */
 static inline bool run_child_with(int (*fn)(void *), void *arg, unsigned seconds, void (*meanwhile)(pid_t, void *),
                                   void *meanwhile_arg, child_end *end)
@@ -69,6 +88,7 @@ static inline bool run_child_with(int (*fn)(void *), void *arg, unsigned seconds
     if (pipe(p) != 0)
         return false;
     fflush(NULL);
+    start_sanitizers_thread();
     pid_t pid = fork();
     if (pid < 0)
         return false;
