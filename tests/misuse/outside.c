@@ -148,7 +148,7 @@ static void *call_from_thread(void *arg)
     return NULL;
 }
 
-IN_RUNTIME(calls_from_a_plain_thread_beside_a_runtime_give_their_errors)
+IN_RUNTIME(a225_calls_from_a_plain_thread_beside_a_runtime_give_their_errors)
 {
     gate g;
     gate_init(&g, 9);
@@ -196,6 +196,6 @@ IN_RUNTIME(run_inside_a_task_gives_edeadlk_and_starts_nothing)
 }
 
 TEST_MAIN(cmocka_unit_test(calls_outside_of_any_runtime_give_their_errors),
-          cmocka_unit_test(calls_from_a_plain_thread_beside_a_runtime_give_their_errors),
+          cmocka_unit_test(a225_calls_from_a_plain_thread_beside_a_runtime_give_their_errors),
           cmocka_unit_test(calls_that_need_no_task_work_without),
           cmocka_unit_test(run_inside_a_task_gives_edeadlk_and_starts_nothing))
