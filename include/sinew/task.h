@@ -12,8 +12,8 @@
  *
  * All calls here except sinew_done, sinew_result, sinew_name, sinew_cancel, sinew_ref and sinew_detach are for tasks
  * of the runtime that owns the handle: outside of a task they return -EPERM (or NULL, false), in a task of another
- * runtime -EXDEV. A plain thread waits with sinew_task_join. Handles end with their runtime: once sinew_run has
- * returned none may be used, in any thread.
+ * runtime -EXDEV (the reference is then not used up, but by the gathers). A plain thread waits with sinew_task_join.
+ * Handles end with their runtime: once sinew_run has returned none may be used, in any thread.
  *
  * Errors. A task that ended with an error (other than -ECANCELED) whose result nobody has had by the time its last
  * reference goes is reported to the error handler (sinew_set_error_handler), by default with a line on stderr; not if
@@ -170,7 +170,7 @@ SINEW_API intptr_t sinew_shield(sinew_task *task);
  */
 SINEW_API bool sinew_cancel(sinew_task *task);
 
-/* The calling task's cancel requests not yet taken back; -EPERM outside of a task. */
+/* The calling task's cancel requests not yet taken back, counted up to 2047; -EPERM outside of a task. */
 SINEW_API int sinew_cancelling(void);
 
 /* Takes one request back and returns how many are left (never below 0); at zero a request not yet delivered is dropped.
