@@ -55,20 +55,29 @@ int sn_cancel_code(uint32_t bits)
     return bits & (SN_CANCEL_CANCELS | SN_CANCEL_GROUP) ? -ECANCELED : -ETIMEDOUT;
 }
 
+bool sn_cancel_stop(sinew_task *t)
+{
+    if (t->flags & SN_TASK_FUTURE)
+        return sn_future_complete(t, -ECANCELED);
+    uint32_t old = sn_load(&t->cancel, relaxed), changed;
+    do {
+        if (old & SN_CANCEL_ENDED)
+            return false;
+        if (old & SN_CANCEL_SHUTDOWN)
+            return true;
+        changed = old | SN_CANCEL_SHUTDOWN | SN_CANCEL_STOP;
+        if ((old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
+            changed++;
+    } while (!sn_cas(&t->cancel, &old, changed, acq_rel)); /* c1 */
+    return true;
+}
+
 /* A task of an earlier wave is cancelled once when it first looks after the shutdown began. */
 static void look_at_shutdown(sn_runtime *rt, sinew_task *t)
 {
     uint32_t parity = sn_load(&rt->wave, relaxed) & 1 ? SN_TASK_WAVE : 0;
-    if ((t->flags & SN_TASK_WAVE) == parity)
-        return;
-    uint32_t old = sn_load(&t->cancel, relaxed), changed;
-    do {
-        if (old & SN_CANCEL_SHUTDOWN)
-            return;
-        changed = old | SN_CANCEL_SHUTDOWN | SN_CANCEL_STOP;
-        if ((old & SN_CANCEL_COUNT) != SN_CANCEL_COUNT)
-            changed++;
-    } while (!sn_cas(&t->cancel, &old, changed, acq_rel));
+    if ((t->flags & SN_TASK_WAVE) != parity && !(sn_load(&t->cancel, relaxed) & SN_CANCEL_SHUTDOWN))
+        sn_cancel_stop(t);
 }
 
 /* Outermost first, so that one pass carries a request all the way in. */

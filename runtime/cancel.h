@@ -88,24 +88,26 @@ SN_INLINE intptr_t sn_cancel_end(sinew_task *t, intptr_t result)
     return SN_UNLIKELY(word & SN_CANCEL_CANCELS) && result >= 0 ? -ECANCELED : result;
 }
 
-/* Is this what the shutdown asked of `from`, and does it ask the same of `t` itself? Then `t` must not get it twice. */
-SN_INLINE bool sn_cancel_is_shutdown(sinew_task *from, const sinew_task *t)
-{
-    return (sn_load(&from->cancel, relaxed) & SN_CANCEL_STOPPED) && !((from->flags ^ t->flags) & SN_TASK_WAVE);
-}
-
-/* Passes on to `t` what `from` was just asked: `code` is from sn_cancel_take. The deadlock report stays what it is: an
- * await that sees it gives up at once, where a cancel passed round a circle of awaits would never end. False: the end
- * of that task is decided, so the request is still to be answered by who was asked. */
-SN_INLINE bool sn_cancel_forward(sinew_task *from, sinew_task *t, int code)
-{
-    if (SN_UNLIKELY(sn_cancel_is_shutdown(from, t)))
-        return true;
-    return sn_cancel_request(t, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
-}
+/* The shutdown's cancel, which a task gets once, from whoever comes first: itself when it looks, or one that waits for
+ * it and then nudges it. False: its end is decided. */
+bool sn_cancel_stop(sinew_task *t);
 
 /* Wakes the task's fiber so that it looks. */
 void sn_cancel_nudge(sinew_task *t);
+
+/* Passes on to `t` what `from` was just asked: `code` is from sn_cancel_take. The shutdown's cancel stays one, or a
+ * task that cleans up would be cancelled again. The deadlock report stays what it is: an await that sees it gives up at
+ * once, where a cancel passed round a circle of awaits would never end. False: the end of that task is decided, so the
+ * request is still to be answered by who was asked. */
+SN_INLINE bool sn_cancel_forward(sinew_task *from, sinew_task *t, int code)
+{
+    if (SN_UNLIKELY(sn_load(&from->cancel, relaxed) & SN_CANCEL_STOPPED)) {
+        bool told = sn_cancel_stop(t);
+        sn_cancel_nudge(t);
+        return told;
+    }
+    return sn_cancel_request(t, code == -EDEADLK ? SN_CANCEL_DEADLOCK : SN_CANCEL_PENDING, code != -EDEADLK);
+}
 
 /* Takes what is to be delivered to the task; its code is 0, -ECANCELED, -ETIMEDOUT or -EDEADLK. */
 uint32_t sn_cancel_take_bits(sinew_task *t);

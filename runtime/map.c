@@ -274,8 +274,6 @@ static void offer(sn_split *split)
     if (reserve((void **)&j->suspended, sizeof *j->suspended, j->suspended_count, &j->suspended_capacity))
         j->suspended[j->suspended_count++] = sinew_ref(s->task);
     uint32_t cancelled = sn_load(&j->cancelled, relaxed);
-    /* The shutdown asks the element itself, and perhaps has done so. */
-    bool cancel = cancelled == ASKED || (cancelled && !(sn_load(&s->task->cancel, relaxed) & SN_CANCEL_SHUTDOWN));
     /* Without memory, or a helper, the rest has to wait for this element. */
     if (left(s) != 0 && (helper = new_helper(j)) && give(j, sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)))
         sn_store(&s->end, sn_load(&s->at, relaxed), relaxed);
@@ -286,8 +284,10 @@ static void offer(sn_split *split)
         sn_task_push(sn_worker_self(), helper);
         sn_task_unref(helper); /* the execution's reference is enough */
     }
-    if (cancel)
+    if (cancelled == ASKED)
         sn_cancel_request(s->task, SN_CANCEL_PENDING, true);
+    else if (cancelled == SHUTDOWN && sn_cancel_stop(s->task))
+        sn_cancel_nudge(s->task);
 }
 
 static SN_NOINLINE bool claim_last(stretch *s, size_t i)

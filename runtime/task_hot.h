@@ -91,7 +91,7 @@ SN_INLINE void sn_task_begin(sn_fiber *f, sinew_task *t)
 /* Must the task end before it begins? */
 SN_INLINE bool sn_task_stillborn(const sn_worker *w, sinew_task *t)
 {
-    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) ||
+    return SN_UNLIKELY((sn_load(&t->cancel, acquire) & SN_CANCEL_CANCELS) ||
                        ((t->flags & SN_TASK_WAVE) != sn_wave_flag(w) && !(t->flags & SN_TASK_CALLBACK)));
 }
 

@@ -211,6 +211,99 @@ static void a125_a_leftover_that_swallows_its_cancel_is_awaited_and_not_cancelle
         }
 }
 
+/* The awaited task computes while the shutdown begins and ends without another checkpoint: it never looks, and who
+ * waits for it must not take its value for an answer to the cancel. */
+static intptr_t compute_and_end(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&left.started, 1);
+    while (!atomic_load(&left.runs))
+        ;
+    for (sinew_time until = sinew_now() + SINEW_MS(20); sinew_now() < until;)
+        ; /* long enough for who waits to look, as a rule */
+    return 5;
+}
+
+static intptr_t await_computing(void *arg)
+{
+    sinew_task *t = sinew_spawn(compute_and_end, NULL);
+    while (atomic_load(&left.started) < 2)
+        ; /* another worker begins it */
+    intptr_t r = arg ? sinew_gather_settled(&t, 1, NULL) : sinew_await(t);
+    if (r == -ECANCELED)
+        atomic_fetch_add(&left.stopped, 1);
+    atomic_fetch_add(&left.over, 1);
+    return 0;
+}
+
+static intptr_t tell_when_stopped(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&left.started, 1);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
+    atomic_fetch_add(&left.runs, 1);
+    return 0;
+}
+
+static intptr_t leave_awaiting(void *arg)
+{
+    sinew_detach(sinew_spawn(tell_when_stopped, NULL));
+    yield_until(&left.started, 1);
+    sinew_detach(sinew_spawn(await_computing, arg));
+    while (atomic_load(&left.started) < 2)
+        sinew_yield();
+    return 0;
+}
+
+static void a124_who_waits_for_a_task_that_computes_to_its_end_is_cancelled_all_the_same(void **state)
+{
+    (void)state;
+    for (unsigned workers = 2; workers <= 8 && workers_possible(workers); workers *= 4)
+        for (int gathers = 0; gathers < 2; gathers++) {
+            left_clear();
+            run_body(__func__, workers, leave_awaiting, gathers ? "" : NULL);
+            assert_int_equal(left.over, 1);
+            assert_int_equal(left.stopped, 1);
+        }
+}
+
+/* A future has nobody who looks: who waits for it cancels it. */
+static intptr_t left_at_future(void *arg)
+{
+    sinew_future *f = sinew_future_new();
+    atomic_fetch_add(&left.started, 1);
+    if (arg) {
+        sinew_task *t = sinew_future_task(f);
+        note_stop(sinew_gather_settled(&t, 1, NULL));
+    } else {
+        note_stop((int)sinew_future_await(f));
+    }
+    CHECK(sinew_future_done(f));
+    sinew_future_unref(f);
+    return 0;
+}
+
+static intptr_t leave_at_futures(void *arg)
+{
+    (void)arg;
+    sinew_detach(sinew_spawn(left_at_future, NULL));
+    sinew_detach(sinew_spawn(left_at_future, ""));
+    yield_until(&left.started, 2);
+    return 0;
+}
+
+static void a125_a_leftover_that_waits_for_a_future_is_cancelled_once(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < WORKER_COUNTS; i++) {
+        left_clear();
+        run_body(__func__, worker_counts[i], leave_at_futures, NULL);
+        assert_int_equal(left.stopped, 2);
+        assert_int_equal(left.again, 0);
+        assert_int_equal(left.over, 2);
+    }
+}
+
 /* An element of a map that computes while the shutdown begins, and suspends for the first time after that. */
 static intptr_t compute_until_another_is_stopped(void *arg)
 {
@@ -226,15 +319,6 @@ static intptr_t map_one(void *arg)
 {
     (void)arg;
     return sinew_map(compute_until_another_is_stopped, NULL, 0, 1, NULL);
-}
-
-static intptr_t tell_when_stopped(void *arg)
-{
-    (void)arg;
-    atomic_fetch_add(&left.started, 1);
-    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
-    atomic_fetch_add(&left.runs, 1);
-    return 0;
 }
 
 static intptr_t leave_map(void *arg)
@@ -628,6 +712,8 @@ TEST_MAIN(cmocka_unit_test(a123_run_gives_mains_value_or_error),
           cmocka_unit_test(a124_what_main_leaves_behind_gets_one_cancel_and_is_awaited),
           cmocka_unit_test(a124_what_has_not_started_never_starts),
           cmocka_unit_test(a125_a_leftover_that_swallows_its_cancel_is_awaited_and_not_cancelled_again),
+          cmocka_unit_test(a124_who_waits_for_a_task_that_computes_to_its_end_is_cancelled_all_the_same),
+          cmocka_unit_test(a125_a_leftover_that_waits_for_a_future_is_cancelled_once),
           cmocka_unit_test(a125_an_element_of_a_map_that_computed_meanwhile_is_cancelled_once),
           cmocka_unit_test(a125_an_explicit_cancel_during_the_shutdown_counts),
           cmocka_unit_test(a126_a_leftover_that_fails_does_not_change_mains_result),
