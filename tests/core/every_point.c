@@ -66,7 +66,7 @@ struct world {
     sinew_latch latch;
     sinew_once once;
     sinew_event once_go;
-    atomic_int once_begun;
+    atomic_int once_begun, once_done;
     sinew_future *future;
     sinew_channel *full, *empty, *meet, *select_in, *select_out;
     sinew_queue *full_queue, *empty_queue, *joined;
@@ -281,7 +281,10 @@ static intptr_t do_once(void *arg)
     struct world *w = arg;
     atomic_fetch_add(&w->once_begun, 1);
     intptr_t r = sinew_event_wait(&w->once_go);
-    return r < 0 ? r : 7;
+    if (r < 0)
+        return r;
+    atomic_fetch_add(&w->once_done, 1);
+    return 7;
 }
 
 static intptr_t first_of_once(void *arg)
@@ -303,9 +306,10 @@ static int give_once(struct world *w)
 
 static void look_once(struct world *w, bool given)
 {
+    (void)given; /* who ran it may have been cancelled all the same: then the next one runs it again */
     CHECK_EQ(sinew_event_set(&w->once_go), 0);
     CHECK_EQ(sinew_once_run(&w->once, do_once, w), 7);
-    CHECK(!given || w->once_begun == 1);
+    CHECK_EQ(w->once_done, 1);
 }
 
 static int enter_future(struct world *w)
