@@ -96,7 +96,7 @@ MUTANTS = [
            "    return result < 0 && result != -ECANCELED;", "    return result < 0;"),
     Mutant("shield passes the cancel on", "A109", "runtime/await.c",
            "        if (code)\n            sn_task_remove_waiter(t, &parked.waiter);\n    }\n    sn_tsan_acquire(t);\n    intptr_t result = code ?",
-           "        if (code) {\n            sn_task_remove_waiter(t, &parked.waiter);\n            sn_cancel_forward(t, code);\n        }\n"
+           "        if (code) {\n            sn_task_remove_waiter(t, &parked.waiter);\n            sn_cancel_forward(f->task, t, code);\n        }\n"
            "    }\n    sn_tsan_acquire(t);\n    intptr_t result = code ?"),
     Mutant("sleeps end early", "A112", "runtime/sleep.c",
            "    return duration <= 0 ? sinew_yield() : sleep_until(w, sn_deadline_after(sn_clock_now(), duration));",
@@ -104,7 +104,7 @@ MUTANTS = [
     Mutant("leftovers are not cancelled at the end", "A124", "runtime/cancel.c",
            "        changed = old | SN_CANCEL_SHUTDOWN | SN_CANCEL_STOP;", "        changed = old | SN_CANCEL_SHUTDOWN;"),
     Mutant("leftovers that go on are cancelled again", "A125", "runtime/cancel.c",
-           "        if (old & SN_CANCEL_SHUTDOWN)\n            return;\n", ""),
+           "        if (old & SN_CANCEL_SHUTDOWN)\n            return true;\n", ""),
     Mutant("a permit handed to a cancelled waiter is lost", "A155 A167", "runtime/sync.c",
            "        if (self.popped)\n", "        if (false)\n"),
     Mutant("waiters are served newest first", "A153 A165", "runtime/waitq.h",
