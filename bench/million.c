@@ -18,6 +18,7 @@
 #include <sinew.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,16 +73,29 @@ static void report(void)
            (long long)tables, (double)(rss + tables) / (double)m.at_once, (double)m.wall_ns / (double)m.tasks);
 }
 
-/* The last task spawned looks at the page tables and counts the stacks in use; resident memory keeps its own peak.
- * Where spawning takes longer than the nap, the first have ended by then, and the memory is that of fewer tasks. */
+enum { look_every = 10000 };
+
+static _Atomic size_t stacks_most;
+
+static void count_stacks(void)
+{
+    sinew_stats stats;
+    size_t most = atomic_load(&stacks_most);
+    if (sinew_get_stats(&stats) == 0)
+        while (stats.stacks_live > most && !atomic_compare_exchange_weak(&stacks_most, &most, stats.stacks_live))
+            ;
+}
+
+/* The stacks in use are counted now and then: where spawning takes longer than the nap, the first have ended before the
+ * last begin, and the memory is that of fewer tasks. The last one spawned also looks at the page tables; resident
+ * memory keeps its own peak. */
 static intptr_t sleeper(void *arg)
 {
-    if ((size_t)arg == m.tasks - 1) {
-        sinew_stats stats;
-        if (sinew_get_stats(&stats) == 0 && stats.stacks_live > 1)
-            m.at_once = (size_t)stats.stacks_live - 1; /* without main's */
+    bool last = (size_t)arg == m.tasks - 1;
+    if (last || (size_t)arg % look_every == 0)
+        count_stacks();
+    if (last)
         note_memory();
-    }
     return sinew_sleep(nap_ns);
 }
 
@@ -114,6 +128,8 @@ static int run_tasks(sinew_fn body)
         fprintf(stderr, "%s: %s\n", m.mode, strerror((int)-status));
         return 1;
     }
+    if (body == sleeper && stacks_most > 1)
+        m.at_once = stacks_most - 1; /* without main's */
     if (body == sleeper && m.wall_ns < nap_ns) {
         fprintf(stderr, "sleep: woke after %lld ns\n", (long long)m.wall_ns);
         return 1;
