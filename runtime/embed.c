@@ -53,6 +53,10 @@ int sinew_runtime_start(const sinew_options *opt, sinew_runtime **out)
     if (!out)
         return -EINVAL;
     *out = NULL;
+    if (sn_worker_self()) {
+        sn_complain("sinew_runtime_start: called inside a task; call it from a thread that is none");
+        return -EDEADLK;
+    }
     sn_embedding *e = calloc(1, sizeof *e);
     if (!e)
         return -ENOMEM;

@@ -81,8 +81,11 @@ intptr_t sinew_future_await(sinew_future *f)
 {
     if (!f)
         return -EINVAL;
+    sn_worker *w = sn_worker_self();
+    if (w && !w->fiber->task) /* an error handler, on a worker's own stack: to wait there would stop the worker */
+        return -EPERM;
     sinew_task *t = sinew_ref(task_of(f));
-    return sn_worker_of_task() ? sinew_await(t) : sn_task_join(t);
+    return w ? sinew_await(t) : sn_task_join(t);
 }
 
 sinew_task *sinew_future_task(sinew_future *f)

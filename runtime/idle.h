@@ -26,6 +26,9 @@
  * buffer of its CPU at f2: the stress test lost a wake in some 50,000 rounds.) A fence is not needed where f2 finds
  * something at once, nor where nobody sleeps.
  *
+ * What foreign threads make ready lies in the runtime's inbox (worker.h), which is one of the queues: p1 is then a push
+ * to it, with an ordinary seq_cst fence after it, and s2 and f2 look at it, too.
+ *
  * Messages to one worker (inbox) use the same pattern on that worker's `asleep`, with ordinary seq_cst fences on both
  * sides, since threads outside the runtime push them too.
  */

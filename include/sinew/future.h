@@ -43,8 +43,8 @@ SINEW_API intptr_t sinew_future_result(sinew_future *f);
 /*
  * Waits until it is complete and returns the result; uses no reference up. A task suspends, unless it is complete
  * already; a plain thread is blocked. Any number may wait, and each gets the same. Cancelling one that waits cancels
- * the future, and so reaches all others: wait for it through sinew_shield where that is not meant. -EINVAL for NULL.
- * Follows asyncio.Future.
+ * the future, and so reaches all others: wait for it through sinew_shield where that is not meant. -EINVAL for NULL,
+ * -EPERM in an error handler. Follows asyncio.Future.
  */
 SINEW_API intptr_t sinew_future_await(sinew_future *f);
 

@@ -76,9 +76,9 @@ typedef struct sinew_runtime sinew_runtime;
 
 /*
  * Starts a runtime beside the calling thread, for programs whose main thread is not a task. *out is valid until
- * sinew_runtime_stop. 0, or a negative errno as of sinew_run_with (and then *out is NULL), -EINVAL when out is NULL.
- * SIGINT is left alone; deadlocks are not reported, since any thread may bring work. Blocks until it runs. Any thread
- * but a task's.
+ * sinew_runtime_stop. 0, or a negative errno as of sinew_run_with (and then *out is NULL), -EINVAL when out is NULL,
+ * -EDEADLK inside a task. SIGINT is left alone; deadlocks are not reported, since any thread may bring work. Blocks
+ * until it runs. Any thread but a task's.
  */
 SINEW_API int sinew_runtime_start(const sinew_options *opt, sinew_runtime **out);
 

@@ -224,6 +224,9 @@ static intptr_t misuse_inside(void *arg)
     sinew_runtime *self = sinew_runtime_self();
     CHECK(self != NULL);
     CHECK_EQ(sinew_runtime_stop(self), -EDEADLK);
+    sinew_runtime *other = self;
+    CHECK_EQ(sinew_runtime_start(NULL, &other), -EDEADLK);
+    CHECK(other == NULL);
     CHECK_EQ(sinew_runtime_run(self, square, NULL), -EDEADLK);
     sinew_task *t = sinew_spawn_on(self, square, (void *)2);
     CHECK_EQ(sinew_task_join(t), -EDEADLK);
