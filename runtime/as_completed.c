@@ -21,6 +21,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/inspect.h"
 #include "runtime/switch.h"
 
 #include <stdlib.h>
@@ -88,6 +89,10 @@ void sn_as_completed_fire(sn_waiter *waiter, intptr_t result)
     (void)result;
     wake(SN_CONTAINER(waiter, node, waiter));
 }
+
+/* Not the fiber: that may run another task in place between two calls. */
+const sn_wait_kind sn_kind_as_completed = {sn_as_completed_fire, "sinew_as_completed", offsetof(node, it),
+                                           offsetof(iterator, owner), SN_AWAITER_TASK};
 
 static void expire(sn_timer *timer)
 {

@@ -9,6 +9,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/inspect.h"
 #include "runtime/report.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
@@ -39,6 +40,8 @@ static void fire(sn_waiter *waiter, intptr_t result)
     sn_store(&p->done, 1, release); /* the node may be gone after this */
     sn_unpark(f);
 }
+
+const sn_wait_kind sn_kind_await = {fire, "sinew_await", -1, offsetof(sn_parked, fiber), SN_AWAITER_FIBER};
 
 bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t)
 {

@@ -2,6 +2,8 @@
 /* A forked child: see fork.h. */
 #include "runtime/fork.h"
 
+#include "runtime/inspect.h"
+
 #include <signal.h>
 
 /* Held while a driver is opened or closed, and during each fork. */
@@ -47,6 +49,7 @@ static void in_child(void)
     opened = NULL;
     sn_interrupt_forked();
     sn_name_forked();
+    sn_inspect_forked();
     after();
 }
 

@@ -12,6 +12,7 @@
  */
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/inspect.h"
 #include "runtime/report.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
@@ -54,6 +55,9 @@ static void fire(sn_waiter *waiter, intptr_t result)
     if (sn_sub(&g->remaining, 1, acq_rel) == 1 || wake) /* the gather may be gone after this */
         sn_unpark(f);
 }
+
+const sn_wait_kind sn_kind_gather = {fire, "sinew_gather", offsetof(node, gather), offsetof(gather, fiber),
+                                     SN_AWAITER_FIBER};
 
 static void record(gather *g, size_t i, intptr_t result)
 {

@@ -39,6 +39,7 @@
 
 #include "runtime/cancel.h"
 #include "runtime/fair.h"
+#include "runtime/inspect.h"
 #include "runtime/local.h"
 #include "runtime/lock.h"
 #include "runtime/switch.h"
@@ -175,6 +176,8 @@ void sn_map_helper_ended(sinew_task *t)
     if (sn_sub(&j->helpers, 1, acq_rel) == 1) /* the job may be gone after this */
         sn_unpark(caller);
 }
+
+const sn_wait_kind sn_kind_map = {NULL, "sinew_map", -1, offsetof(job, fiber), SN_AWAITER_FIBER};
 
 /* Gives the range to the job's list; the lock is held. False: no memory. */
 static bool give(job *j, size_t at, size_t end)

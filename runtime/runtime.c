@@ -9,6 +9,7 @@
 #include "runtime/callback.h"
 #include "runtime/cancel.h"
 #include "runtime/fork.h"
+#include "runtime/inspect.h"
 #include "runtime/local.h"
 #include "runtime/options.h"
 #include "runtime/overflow.h"
@@ -91,6 +92,7 @@ static int enter_thread(sn_worker *w)
 {
     sn_tls_worker = w;
     w->errno_location = &errno;
+    w->thread_id = gettid();
     w->fiber = &w->sched;
 #if SN_TSAN
     w->sched.tsan_context = __tsan_get_current_fiber();
@@ -161,6 +163,7 @@ static int init_worker(sn_runtime *rt, uint32_t index, uint64_t seed)
 
 static void free_runtime(sn_runtime *rt)
 {
+    sn_inspect_remove(rt);
     while (sn_load(&rt->guests, acquire) != 0) /* threads that were woken by the end of a task and have not run yet */
         sched_yield();
     if (rt->workers)
@@ -205,6 +208,7 @@ static sn_runtime *new_runtime(const sinew_options *opt)
         free_runtime(rt);
         return NULL;
     }
+    sn_inspect_add(rt);
     return rt;
 }
 

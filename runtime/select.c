@@ -26,6 +26,7 @@
  */
 #include "runtime/channel.h"
 #include "runtime/clock.h"
+#include "runtime/inspect.h"
 #include "runtime/random.h"
 
 #include <stdlib.h>
@@ -206,6 +207,9 @@ static void task_ended(sn_waiter *waiter, intptr_t result)
     if (choose(s, n->task.index + 1))
         sn_unpark(s->fiber);
 }
+
+const sn_wait_kind sn_kind_select = {task_ended, "sinew_select", offsetof(node, task.selection),
+                                     offsetof(selection, fiber), SN_AWAITER_FIBER};
 
 static void time_passed(sn_timer *timer)
 {

@@ -7,45 +7,10 @@
  * Slabs consist of aligned chunks, whose first line says whose they are: so a descriptor's runtime is found from its
  * address alone.
  */
-#include "runtime/task.h"
+#include "runtime/task_pool.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
-
-enum {
-    CHUNK_BYTES = 256 << 10,
-    FIRST_SLAB_BYTES = CHUNK_BYTES,
-    SLAB_BYTES = 2 << 20,
-    BATCH_BYTES = SN_TASKS_BATCH * (int)sizeof(sinew_task),
-    QUARANTINE = 16384
-};
-
-_Static_assert(CHUNK_BYTES % BATCH_BYTES == 0, "a batch lies in one chunk");
-
-typedef struct chunk {
-    sn_runtime *runtime;
-    char line[SN_CACHE_LINE - sizeof(sn_runtime *)];
-} chunk;
-
-_Static_assert(sizeof(chunk) == sizeof(sinew_task), "a chunk's head takes the place of one descriptor");
-
-typedef struct slab {
-    struct slab *next;
-    void *base;
-    size_t bytes;
-} slab;
-
-struct sn_task_pool {
-    sn_runtime *runtime;
-    ck_spinlock_t lock;
-    sinew_task *free; /* a list */
-    slab *slabs;
-    char *carve, *carve_end;
-#if SN_DEBUG
-    sinew_task *quarantine[QUARANTINE];
-    unsigned quarantine_at;
-#endif
-};
 
 struct sn_task_pool *sn_task_pool_new(sn_runtime *rt)
 {
@@ -61,14 +26,14 @@ sn_runtime *sn_task_runtime(const sinew_task *t)
 {
     if (t->flags & SN_TASK_FUTURE)
         return NULL;
-    return ((const chunk *)((uintptr_t)t & ~(uintptr_t)(CHUNK_BYTES - 1)))->runtime;
+    return ((const sn_chunk *)((uintptr_t)t & ~(uintptr_t)(SN_CHUNK_BYTES - 1)))->runtime;
 }
 
 void sn_task_pool_destroy(struct sn_task_pool *pool)
 {
     if (!pool)
         return;
-    for (slab *s = pool->slabs, *next; s; s = next) {
+    for (sn_task_slab *s = pool->slabs, *next; s; s = next) {
         next = s->next;
         munmap(s->base, s->bytes);
         free(s);
@@ -79,8 +44,8 @@ void sn_task_pool_destroy(struct sn_task_pool *pool)
 /* The lock is held. */
 static bool add_slab(struct sn_task_pool *pool)
 {
-    size_t bytes = pool->slabs ? SLAB_BYTES : FIRST_SLAB_BYTES;
-    slab *s = malloc(sizeof *s);
+    size_t bytes = pool->slabs ? SN_SLAB_BYTES : SN_FIRST_SLAB_BYTES;
+    sn_task_slab *s = malloc(sizeof *s);
     if (!s)
         return false;
     size_t mapped = 2 * bytes; /* the aligned half is kept: for the chunks, and for huge pages */
@@ -95,12 +60,12 @@ static bool add_slab(struct sn_task_pool *pool)
     if (aligned + bytes != p + mapped)
         munmap(aligned + bytes, (size_t)(p + mapped - (aligned + bytes)));
     p = aligned;
-    if (bytes == SLAB_BYTES)
+    if (bytes == SN_SLAB_BYTES)
         madvise(p, bytes, MADV_HUGEPAGE); /* a refusal costs page faults, nothing else */
 #if SN_ASAN
     __lsan_register_root_region(p, bytes);
 #endif
-    *s = (slab){pool->slabs, p, bytes};
+    *s = (sn_task_slab){pool->slabs, p, bytes};
     pool->slabs = s;
     pool->carve = p;
     pool->carve_end = p + bytes;
@@ -113,9 +78,9 @@ static char *carve(struct sn_task_pool *pool)
     if (pool->carve == pool->carve_end && !add_slab(pool))
         return NULL;
     char *batch = pool->carve;
-    pool->carve += BATCH_BYTES;
-    if ((uintptr_t)batch % CHUNK_BYTES == 0)
-        ((chunk *)(void *)batch)->runtime = pool->runtime;
+    pool->carve += SN_BATCH_BYTES;
+    if ((uintptr_t)batch % SN_CHUNK_BYTES == 0)
+        ((sn_chunk *)(void *)batch)->runtime = pool->runtime;
     return batch;
 }
 
@@ -123,8 +88,8 @@ static char *carve(struct sn_task_pool *pool)
 static uint32_t list_batch(char *batch, sinew_task **list)
 {
     uint32_t count = 0;
-    size_t head = (uintptr_t)batch % CHUNK_BYTES == 0 ? sizeof(chunk) : 0;
-    for (size_t at = BATCH_BYTES; at > head; count++) {
+    size_t head = (uintptr_t)batch % SN_CHUNK_BYTES == 0 ? sizeof(sn_chunk) : 0;
+    for (size_t at = SN_BATCH_BYTES; at > head; count++) {
         at -= sizeof(sinew_task);
         sinew_task *t = (sinew_task *)(void *)(batch + at);
         t->next = *list;
@@ -205,13 +170,13 @@ void sn_task_pool_balance(sn_worker *w)
 void sn_task_pool_visit(struct sn_task_pool *pool, void (*visit)(const sinew_task *t, void *arg), void *arg)
 {
     ck_spinlock_lock(&pool->lock);
-    const slab *first = pool->slabs;
+    const sn_task_slab *first = pool->slabs;
     const char *carved = pool->carve;
     ck_spinlock_unlock(&pool->lock);
-    for (const slab *s = first; s; s = s->next) { /* slabs stay */
+    for (const sn_task_slab *s = first; s; s = s->next) { /* slabs stay */
         const char *end = s == first ? carved : (const char *)s->base + s->bytes;
         for (const char *at = s->base; at != end; at += sizeof(sinew_task))
-            if ((uintptr_t)at % CHUNK_BYTES != 0)
+            if ((uintptr_t)at % SN_CHUNK_BYTES != 0)
                 visit((const sinew_task *)(const void *)at, arg);
     }
 }
@@ -222,7 +187,7 @@ void sn_task_pool_put(struct sn_task_pool *pool, sinew_task *t)
 #if SN_DEBUG
     sinew_task *oldest = pool->quarantine[pool->quarantine_at];
     pool->quarantine[pool->quarantine_at] = t;
-    pool->quarantine_at = (pool->quarantine_at + 1) % QUARANTINE;
+    pool->quarantine_at = (pool->quarantine_at + 1) % SN_QUARANTINE;
     t = oldest;
 #endif
     if (t) {

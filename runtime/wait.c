@@ -3,6 +3,7 @@
 #include "runtime/await.h"
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
+#include "runtime/inspect.h"
 #include "runtime/switch.h"
 
 #include <sinew/time.h>
@@ -52,6 +53,8 @@ static void fire(sn_waiter *waiter, intptr_t result)
     count(w, result);
     sn_unpark(f);
 }
+
+const sn_wait_kind sn_kind_wait = {fire, "sinew_wait", offsetof(node, wait), offsetof(wait, fiber), SN_AWAITER_FIBER};
 
 static void expire(sn_timer *timer)
 {

@@ -80,6 +80,7 @@ struct sn_worker {
     char *alternate_stack;
     stack_t previous_alternate;
     int thread_result;
+    pid_t thread_id;
     pthread_t thread;
     bool thread_started;
 
@@ -119,6 +120,7 @@ struct sn_runtime {
     sinew_error_handler report_handler; /* NULL: a line on stderr */
     void *report_arg;
     struct sn_embedding *embedding; /* embed.c; NULL: a sinew_run */
+    sn_runtime *next;               /* inspect.c */
     _Atomic uint32_t guests;        /* plain threads that use it still: join.c */
     bool deadlock_reported;         /* under the next one */
     ck_spinlock_t deadlock_lock;
