@@ -13,6 +13,7 @@
 #include <sinew/channel.h>
 #include <sinew/future.h>
 #include <sinew/group.h>
+#include <sinew/inspect.h>
 #include <sinew/io.h>
 #include <sinew/local.h>
 #include <sinew/net.h>

@@ -51,6 +51,9 @@ struct sn_frame {
     sinew_task *task; /* the outer task: the one that waits */
     void (*poll)(sn_frame *frame);
     int saved_errno; /* the outer task's */
+#if SN_ASAN
+    void *stack; /* where this would lie on the stack, without fake stacks */
+#endif
 };
 
 /* Work that a nested call would do after the task it runs in place, and that somebody else must be offered when that

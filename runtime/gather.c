@@ -56,8 +56,8 @@ static void fire(sn_waiter *waiter, intptr_t result)
         sn_unpark(f);
 }
 
-const sn_wait_kind sn_kind_gather = {fire, "sinew_gather", offsetof(node, gather), offsetof(gather, fiber),
-                                     SN_AWAITER_FIBER};
+const sn_wait_kind sn_kind_gather = {
+    fire, NULL, "sinew_gather", offsetof(node, gather), offsetof(gather, fiber), SN_AWAITER_FIBER};
 
 static void record(gather *g, size_t i, intptr_t result)
 {

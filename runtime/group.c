@@ -4,6 +4,7 @@
 
 #include "runtime/await.h"
 #include "runtime/cancel.h"
+#include "runtime/inspect.h"
 #include "runtime/local.h"
 #include "runtime/name.h"
 #include "runtime/report.h"
@@ -177,6 +178,9 @@ static void forward(sn_frame *frame)
         pass_on(p->group, sn_cancel_code(asked));
     }
 }
+
+const sn_wait_kind sn_kind_group = {NULL,           forward, "sinew_group", -1, offsetof(struct sn_group, owner),
+                                    SN_AWAITER_TASK};
 
 /* One of the oldest children, if it has not started and waits in this worker's queue; NULL: none of them. */
 static sinew_task *take_child(struct sn_group *g, sn_worker *w)

@@ -5,8 +5,8 @@
 #include "runtime/group.h"
 #include "runtime/task_pool.h"
 
-const sn_wait_kind *const sn_wait_kinds[] = {&sn_kind_await,  &sn_kind_gather,       &sn_kind_wait,
-                                             &sn_kind_select, &sn_kind_as_completed, NULL};
+const sn_wait_kind *const sn_wait_kinds[] = {&sn_kind_await,        &sn_kind_gather, &sn_kind_wait, &sn_kind_select,
+                                             &sn_kind_as_completed, &sn_kind_group,  &sn_kind_map,  NULL};
 
 __attribute__((section(SN_INSPECT_SECTION), used)) static sn_inspection inspection = {
     .magic = SN_INSPECT_MAGIC,
@@ -51,9 +51,11 @@ __attribute__((section(SN_INSPECT_SECTION), used)) static sn_inspection inspecti
             .fiber_stack_low = offsetof(sn_fiber, stack_low),
             .frame_outer = offsetof(sn_frame, outer),
             .frame_task = offsetof(sn_frame, task),
+            .frame_poll = offsetof(sn_frame, poll),
             .waiter_next = offsetof(sn_waiter, next),
             .waiter_fire = offsetof(sn_waiter, fire),
             .kind_fire = offsetof(sn_wait_kind, fire),
+            .kind_poll = offsetof(sn_wait_kind, poll),
             .kind_call = offsetof(sn_wait_kind, call),
             .kind_record = offsetof(sn_wait_kind, record),
             .kind_awaiter = offsetof(sn_wait_kind, awaiter),

@@ -16,9 +16,10 @@
 
 #include "runtime/task.h"
 
-/* A call that puts a node into lists of waiters. */
+/* A call that waits for tasks. */
 typedef struct sn_wait_kind {
-    void (*fire)(sn_waiter *waiter, intptr_t result);
+    void (*fire)(sn_waiter *waiter, intptr_t result); /* of its nodes in lists of waiters; NULL: it has none */
+    void (*poll)(sn_frame *frame);                    /* of its frames around tasks in place; NULL: it has none */
     const char *call;
     int32_t record;      /* where in the node the pointer to the call's record is; -1: the node is the record */
     int32_t awaiter;     /* where in the record who waits is */
@@ -27,11 +28,12 @@ typedef struct sn_wait_kind {
 
 enum { SN_AWAITER_FIBER, SN_AWAITER_TASK };
 
-extern const sn_wait_kind sn_kind_await, sn_kind_gather, sn_kind_wait, sn_kind_select, sn_kind_as_completed;
-/* No list of waiters: the record is the argument of the helper task. */
+extern const sn_wait_kind sn_kind_await, sn_kind_gather, sn_kind_wait, sn_kind_select, sn_kind_as_completed,
+    sn_kind_group;
+/* The record is the argument of the helper task. */
 extern const sn_wait_kind sn_kind_map;
 
-/* The kinds with lists of waiters, NULL at the end. */
+/* All of them, NULL at the end. */
 extern const sn_wait_kind *const sn_wait_kinds[];
 
 #define SN_INSPECT_MAGIC   "sinew inspect 1" /* 16 bytes with its end */
@@ -48,9 +50,9 @@ typedef struct sn_layout {
     uint32_t ext_name, ext_group;
     uint32_t group_owner;
     uint32_t fiber_context, fiber_task, fiber_frame, fiber_side_caller, fiber_slice, fiber_wakes, fiber_stack_low;
-    uint32_t frame_outer, frame_task;
+    uint32_t frame_outer, frame_task, frame_poll;
     uint32_t waiter_next, waiter_fire;
-    uint32_t kind_fire, kind_call, kind_record, kind_awaiter, kind_awaiter_is;
+    uint32_t kind_fire, kind_poll, kind_call, kind_record, kind_awaiter, kind_awaiter_is;
     uint32_t state_new, state_started;
     uint32_t flag_group, flag_helper;
     uint32_t fiber_parked; /* a bit of fiber_wakes */

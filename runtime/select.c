@@ -208,8 +208,8 @@ static void task_ended(sn_waiter *waiter, intptr_t result)
         sn_unpark(s->fiber);
 }
 
-const sn_wait_kind sn_kind_select = {task_ended, "sinew_select", offsetof(node, task.selection),
-                                     offsetof(selection, fiber), SN_AWAITER_FIBER};
+const sn_wait_kind sn_kind_select = {
+    task_ended, NULL, "sinew_select", offsetof(node, task.selection), offsetof(selection, fiber), SN_AWAITER_FIBER};
 
 static void time_passed(sn_timer *timer)
 {

@@ -196,8 +196,7 @@ void sn_task_run(sn_fiber *f, sinew_task *t)
     sn_task_finish(t, sn_task_call_alone(w, f, t));
 }
 
-/* The list; or DONE, which is final, when all who waited have been fired. */
-static uintptr_t lock_waiters(sinew_task *t)
+uintptr_t sn_task_lock_waiters(sinew_task *t)
 {
     for (;;) {
         uintptr_t v = sn_load(&t->waiters, acquire); /* W2 */
@@ -209,24 +208,24 @@ static uintptr_t lock_waiters(sinew_task *t)
     }
 }
 
-static void unlock_waiters(sinew_task *t, uintptr_t v)
+void sn_task_unlock_waiters(sinew_task *t, uintptr_t v)
 {
     sn_store(&t->waiters, v, release); /* W1, W3 */
 }
 
 bool sn_task_add_waiter(sinew_task *t, sn_waiter *w)
 {
-    uintptr_t v = lock_waiters(t);
+    uintptr_t v = sn_task_lock_waiters(t);
     if (v == SN_WAITERS_DONE)
         return false;
     w->next = (sn_waiter *)v;
-    unlock_waiters(t, (uintptr_t)w);
+    sn_task_unlock_waiters(t, (uintptr_t)w);
     return true;
 }
 
 bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
 {
-    uintptr_t v = lock_waiters(t);
+    uintptr_t v = sn_task_lock_waiters(t);
     if (v == SN_WAITERS_DONE)
         return false;
     bool found = false;
@@ -237,13 +236,13 @@ bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
             found = true;
             break;
         }
-    unlock_waiters(t, (uintptr_t)list);
+    sn_task_unlock_waiters(t, (uintptr_t)list);
     return found;
 }
 
 static void fire_waiters(sinew_task *t, intptr_t result)
 {
-    sn_waiter *newest = (sn_waiter *)lock_waiters(t), *oldest = NULL;
+    sn_waiter *newest = (sn_waiter *)sn_task_lock_waiters(t), *oldest = NULL;
     while (newest) { /* the list is newest first; they are woken in the order in which they came */
         sn_waiter *next = newest->next;
         newest->next = oldest;
@@ -252,13 +251,13 @@ static void fire_waiters(sinew_task *t, intptr_t result)
         if (oldest->fire == sn_as_completed_fire)
             sn_as_completed_note(oldest);
     }
-    unlock_waiters(t, SN_WAITERS_DONE | SN_WAITERS_LOCK); /* W1; still locked */
+    sn_task_unlock_waiters(t, SN_WAITERS_DONE | SN_WAITERS_LOCK); /* W1; still locked */
     while (oldest) {
         sn_waiter *next = oldest->next; /* firing gives the node away */
         oldest->fire(oldest, result);
         oldest = next;
     }
-    unlock_waiters(t, SN_WAITERS_DONE);
+    sn_task_unlock_waiters(t, SN_WAITERS_DONE);
 }
 
 void sn_task_publish(sinew_task *t, intptr_t result)

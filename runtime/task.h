@@ -159,6 +159,10 @@ SN_INLINE bool sn_task_done(const sinew_task *t)
     return sn_load(&((sinew_task *)(uintptr_t)t)->waiters, acquire) & SN_WAITERS_DONE; /* W2 */
 }
 
+/* The list, locked; or DONE, which is final, when all who waited have been fired. */
+uintptr_t sn_task_lock_waiters(sinew_task *t);
+void sn_task_unlock_waiters(sinew_task *t, uintptr_t list);
+
 /* False: the task has ended, `w` was not added. */
 bool sn_task_add_waiter(sinew_task *t, sn_waiter *w);
 /* False: it has fired. */

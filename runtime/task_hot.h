@@ -128,6 +128,9 @@ SN_INLINE void sn_frame_push(const sn_worker *w, sn_fiber *f, sn_frame *frame)
     frame->outer = f->frame;
     frame->task = f->task;
     frame->saved_errno = *w->errno_location;
+#if SN_ASAN
+    frame->stack = __builtin_frame_address(0);
+#endif
     f->frame = frame;
 }
 

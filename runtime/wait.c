@@ -54,7 +54,8 @@ static void fire(sn_waiter *waiter, intptr_t result)
     sn_unpark(f);
 }
 
-const sn_wait_kind sn_kind_wait = {fire, "sinew_wait", offsetof(node, wait), offsetof(wait, fiber), SN_AWAITER_FIBER};
+const sn_wait_kind sn_kind_wait = {
+    fire, NULL, "sinew_wait", offsetof(node, wait), offsetof(wait, fiber), SN_AWAITER_FIBER};
 
 static void expire(sn_timer *timer)
 {
