@@ -48,7 +48,7 @@ MUTANTS = [
            "    if (SN_UNLIKELY(t == f->task))\n        return -EDEADLK;\n    if (SN_UNLIKELY(--w->budget",
            "    if (SN_UNLIKELY(--w->budget"),
     Mutant("a cancelled task that has not started runs", "A28", "runtime/task_hot.h",
-           "(sn_load(&t->cancel, acquire) & SN_CANCEL_PENDING) ||", ""),
+           "(sn_load(&t->cancel, acquire) & SN_CANCEL_CANCELS) ||", ""),
     Mutant("a cancel is delivered again and again", "A29", "runtime/cancel.c",
            "        changed = old & ~(SN_CANCEL_ANY | SN_CANCEL_STOPPED);",
            "        changed = old & ~((SN_CANCEL_ANY & ~SN_CANCEL_PENDING) | SN_CANCEL_STOPPED);"),
@@ -126,6 +126,15 @@ MUTANTS = [
            "    sn_context_values *c = malloc(sizeof *c + (n + !there) * sizeof(entry));"),
     Mutant("queued blocking work runs although its caller left", "A148", "runtime/blocking.c",
            "    bool queued = sn_load(&c->state, relaxed) == QUEUED;\n", "    bool queued = false;\n"),
+    Mutant("a task that was looked at is not queued again", "A228", "runtime/call_graph.c",
+           "        sn_ready(f);\n", "        return;\n"),
+    Mutant("who looks at a task leaves it woken", "A228", "runtime/call_graph.c",
+           "    if (how == HELD)\n        let_go(f, seen);\n", ""),
+    Mutant("those who await are listed newest first", "A227", "runtime/call_graph.c",
+           "                c->found[i] = c->found[--j];\n                c->found[j] = swapped;\n",
+           "                c->found[i] = swapped;\n                j--;\n"),
+    Mutant("the frames of tasks on one stack are not told apart", "A228", "runtime/unwind.c",
+           "(low > w->part.high || ", "("),
 ]
 
 
