@@ -12,9 +12,11 @@ static void leave(sn_crowd *c, sn_waiting *self, uint32_t round)
         c->count--;
     }
     sn_crowd_unlock(c, biased);
-    if (self->popped)
+    if (self->popped) {
         while (!sn_load(&self->granted, acquire))
             sn_park(sn_worker_self(), self->fiber);
+        sn_interrupt_later(self->fiber); /* these parks have seen wakes: perhaps of one more request */
+    }
 }
 
 int sn_crowd_wait(sn_crowd *c, bool biased, sn_waiting *self)

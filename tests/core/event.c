@@ -248,10 +248,79 @@ static void null_and_no_runtime(void **state)
     assert_false(sinew_event_is_set(&e));
 }
 
+struct twice {
+    sinew_event first, second;
+    atomic_int waiting;
+    int results[2];
+    bool late;
+};
+
+static intptr_t wait_in_crowd(void *arg)
+{
+    struct twice *t = arg;
+    atomic_fetch_add(&t->waiting, 1);
+    return sinew_event_wait(&t->first);
+}
+
+static intptr_t wait_twice(void *arg)
+{
+    struct twice *t = arg;
+    atomic_fetch_add(&t->waiting, 1);
+    t->results[0] = sinew_event_wait(&t->first);
+    t->results[1] = sinew_event_wait(&t->second);
+    t->late = sinew_event_is_set(&t->second);
+    return 0;
+}
+
+static intptr_t set_first(void *arg)
+{
+    struct twice *t = arg;
+    return sinew_event_set(&t->first);
+}
+
+/* The grants of a large crowd take a while, and the last of it is cancelled twice meanwhile. The second event is only
+ * set when nothing else ends the second wait, so one that was ended by the request finds it unset. */
+IN_RUNTIME(a_second_cancel_while_the_first_one_waits_for_the_grant_is_not_late)
+{
+    enum { CROWD = 20000, ROUNDS = 5 };
+    static sinew_task *crowd[CROWD];
+    int n = (int)scaled(CROWD, CROWD / 10);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct twice t = {.waiting = 0};
+        sinew_event_init(&t.first);
+        sinew_event_init(&t.second);
+        for (int i = 0; i < n; i++)
+            crowd[i] = sinew_spawn(wait_in_crowd, &t);
+        yield_until(&t.waiting, n);
+        sinew_task *victim = sinew_spawn(wait_twice, &t);
+        yield_until(&t.waiting, n + 1);
+        CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0); /* it is in its wait */
+        sinew_task *setter = sinew_spawn(set_first, &t);
+        while (!sinew_event_is_set(&t.first))
+            if (sinew_workers() == 1)
+                sinew_yield();
+        CHECK(sinew_cancel(victim));
+        for (int i = 0; i < 50; i++)
+            sinew_yield();
+        bool twice = sinew_cancel(victim);
+        for (int i = 0; i < 2000 && !sinew_done(victim); i++)
+            sinew_sleep(SINEW_MS(1));
+        sinew_event_set(&t.second);
+        CHECK_EQ(sinew_await(setter), 0);
+        CHECK_EQ(sinew_await(victim), 0);
+        if (twice && t.results[0] == -ECANCELED &&
+            t.results[1] == -ECANCELED) /* else both were met together, or neither in the first wait */
+            CHECK(!t.late);
+        CHECK_EQ(sinew_gather(crowd, (size_t)n, NULL), 0);
+    }
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test(waiting_for_a_set_event_does_not_suspend),
           cmocka_unit_test(set_wakes_all_in_the_order_they_came_even_if_cleared_before_they_run),
           cmocka_unit_test(a_cancel_removes_its_waiter_only),
           cmocka_unit_test(a_waiter_cancelled_after_the_set_returns_that_and_the_others_go_on),
+          cmocka_unit_test(a_second_cancel_while_the_first_one_waits_for_the_grant_is_not_late),
           cmocka_unit_test(a_wait_can_time_out), cmocka_unit_test(an_event_may_end_as_soon_as_its_waiter_knows),
           cmocka_unit_test(a_plain_thread_sets_waits_and_clears),
           cmocka_unit_test(threads_and_tasks_wait_for_one_event), cmocka_unit_test(null_and_no_runtime))
