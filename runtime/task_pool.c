@@ -29,10 +29,20 @@ sn_runtime *sn_task_runtime(const sinew_task *t)
     return ((const sn_chunk *)((uintptr_t)t & ~(uintptr_t)(SN_CHUNK_BYTES - 1)))->runtime;
 }
 
+/* What tasks have beside their descriptor, of those whose handle was never given back: it ends with the runtime, and a
+ * name is in a list of the whole process. */
+static void free_extensions(const sinew_task *t, void *unused)
+{
+    (void)unused;
+    if (t->ext)
+        sn_task_free_ext((sinew_task *)(uintptr_t)t);
+}
+
 void sn_task_pool_destroy(struct sn_task_pool *pool)
 {
     if (!pool)
         return;
+    sn_task_pool_visit(pool, free_extensions, NULL);
     for (sn_task_slab *s = pool->slabs, *next; s; s = next) {
         next = s->next;
         munmap(s->base, s->bytes);

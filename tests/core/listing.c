@@ -121,6 +121,41 @@ IN_RUNTIME(a_thread_lists_while_tasks_come_and_go)
     return 0;
 }
 
+static intptr_t leave_handles(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 100; i++)
+        CHECK(spawn_named("left", nothing, NULL) != NULL);
+    static sinew_local value;
+    CHECK_EQ(sinew_local_set(&value, &value), 0);
+    CHECK(sinew_spawn(nothing, NULL) != NULL);
+    return 0;
+}
+
+static intptr_t name_and_list(void *arg)
+{
+    (void)arg;
+    sinew_task_info list[4];
+    gate g;
+    gate_init(&g, 0);
+    sinew_task *t = spawn_named("another", gate_pass, &g);
+    size_t n = sinew_tasks(NULL, list, 4);
+    CHECK_EQ(n, 2);
+    CHECK(has_name(find(list, 2, t), "another"));
+    gate_open(&g, 1);
+    return sinew_await(t);
+}
+
+static void names_of_handles_never_given_back_end_with_their_runtime(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < WORKER_COUNTS; i++) {
+        assert_int_equal(run_workers(worker_counts[i], leave_handles, NULL), 0);
+        assert_int_equal(run_workers(worker_counts[i], name_and_list, NULL), 0);
+    }
+    assert_int_equal(check_failures, 0);
+}
+
 static void outside_of_a_task_there_is_nothing_to_list(void **state)
 {
     (void)state;
@@ -131,4 +166,5 @@ static void outside_of_a_task_there_is_nothing_to_list(void **state)
 TEST_MAIN(cmocka_unit_test(lists_what_has_not_ended_and_the_caller),
           cmocka_unit_test(those_that_ended_in_place_are_gone),
           cmocka_unit_test(a_thread_lists_while_tasks_come_and_go),
+          cmocka_unit_test(names_of_handles_never_given_back_end_with_their_runtime),
           cmocka_unit_test(outside_of_a_task_there_is_nothing_to_list))
