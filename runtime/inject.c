@@ -35,8 +35,11 @@ bool sn_inject(sn_runtime *rt, sinew_task *t)
     ck_spinlock_lock(&rt->inject_lock);
     bool open = !rt->inject_closed;
     unsigned parity = sn_load(&rt->wave, relaxed) & 1;
-    if (open)
+    sn_runtime *guest = NULL;
+    if (open) {
+        guest = sn_guest_enter(rt);
         sn_bump(&rt->injected[parity], 1); /* under the lock */
+    }
     ck_spinlock_unlock(&rt->inject_lock);
     if (!open)
         return false;
@@ -47,6 +50,7 @@ bool sn_inject(sn_runtime *rt, sinew_task *t)
     t->ext->message.kind = SN_MESSAGE_TASK;
     t->ext->message.subject = t;
     sn_post_to_any(rt, &t->ext->message);
+    sn_guest_leave(guest);
     return true;
 }
 

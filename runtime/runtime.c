@@ -161,11 +161,17 @@ static int init_worker(sn_runtime *rt, uint32_t index, uint64_t seed)
     return sn_runq_init(&w->runq);
 }
 
+/* Threads that have woken somebody and are not out of it yet, or were woken by the end of a task and have not run. */
+static void see_guests_off(sn_runtime *rt)
+{
+    while (sn_load(&rt->guests, acquire) != 0) /* e2 in worker.h */
+        sched_yield();
+}
+
 static void free_runtime(sn_runtime *rt)
 {
     sn_inspect_remove(rt);
-    while (sn_load(&rt->guests, acquire) != 0) /* threads that were woken by the end of a task and have not run yet */
-        sched_yield();
+    see_guests_off(rt);
     if (rt->workers)
         for (uint32_t i = 0; i < rt->workers_count; i++) {
             sn_runq_destroy(&rt->workers[i].runq);
@@ -271,6 +277,7 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
         give_interrupt_back(&previous_interrupt);
     sn_blocking_end(&rt->blocking); /* what it still runs may wake workers */
     sn_callbacks_end(rt);
+    see_guests_off(rt); /* before any driver is closed: they may be about to wake it */
     pthread_barrier_wait(&rt->end);
     sn_tsan_acquire(rt);
     if (rt->main_task) {

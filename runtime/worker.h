@@ -121,7 +121,7 @@ struct sn_runtime {
     void *report_arg;
     struct sn_embedding *embedding; /* embed.c; NULL: a sinew_run */
     sn_runtime *next;               /* inspect.c */
-    _Atomic uint32_t guests;        /* plain threads that use it still: join.c */
+    _Atomic uint32_t guests;        /* threads that are not its workers and use it still: sn_guest_enter, join.c */
     bool deadlock_reported;         /* under the next one */
     ck_spinlock_t deadlock_lock;
     _Atomic uint32_t shutdown_requests;
@@ -152,6 +152,34 @@ SN_INLINE sn_worker *sn_worker_of_task(void)
 {
     sn_worker *w = sn_worker_self();
     return w && w->fiber->task ? w : NULL;
+}
+
+/*
+ * Whoever wakes a task of a runtime, or hands one in, still touches the runtime after that task may have run and ended
+ * it: to find and wake a worker. Its own workers are there until all have left their loops; others (plain threads,
+ * workers of another runtime) say that they are inside, while the task cannot have gone on yet. Returns what
+ * sn_guest_leave wants.
+ *
+ *   guest                                    the runtime's end
+ *   g1 guests + 1                            e1 the last task has ended
+ *   g2 grant, unpark, push                   e2 waits for guests == 0   acquire
+ *   g3 guests - 1   release                  e3 closes drivers, frees memory
+ *
+ *   impossible: e2 misses g1 of a guest whose g2 led to e1. g1 happens before g2, and that before e1.
+ */
+SN_INLINE sn_runtime *sn_guest_enter(sn_runtime *rt)
+{
+    const sn_worker *w = sn_worker_self();
+    if (SN_LIKELY(w && w->runtime == rt))
+        return NULL;
+    sn_add(&rt->guests, 1, relaxed); /* g1 */
+    return rt;
+}
+
+SN_INLINE void sn_guest_leave(sn_runtime *rt)
+{
+    if (SN_UNLIKELY(rt != NULL))
+        sn_sub(&rt->guests, 1, release); /* g3; it may be gone after this */
 }
 
 /* After a push: must somebody perhaps be woken? sn_wake_one looks more closely. */
