@@ -74,6 +74,10 @@ SN_INLINE int wait_at(sinew_channel *c, sn_waitq *q, void *element, sn_worker *w
     if (SN_UNLIKELY(!w))
         return block_thread(c, q, element);
     sn_fiber *f = w->fiber;
+    if (SN_UNLIKELY(!f->task)) { /* an error handler on a worker's own stack */
+        sn_lock_give(&c->lock, biased);
+        return -EPERM;
+    }
     sn_channel_wait self;
     sn_waiting_init(&self.waiting, f);
     sn_channel_push(q, &self, element);

@@ -27,6 +27,10 @@ int sn_crowd_wait(sn_crowd *c, bool biased, sn_waiting *self)
     uint32_t round = c->round;
     sn_waiting_init(self, f);
     self->thread = &thread;
+    if (sn_must_not_wait()) {
+        sn_crowd_unlock(c, biased);
+        return -EPERM;
+    }
     sn_waitq_push(&c->waiters, self);
     c->count++;
     sn_crowd_unlock(c, biased);

@@ -38,7 +38,8 @@ SN_INLINE void sn_crowd_unlock(sn_crowd *c, bool biased)
 
 /*
  * Waits until granted. The lock is held (`biased`: how it was taken) and is given up. Returns 0 and what was handed
- * over in self->item; or what the calling task was asked: then self->popped says that the grant came all the same.
+ * over in self->item; or what the calling task was asked: then self->popped says that the grant came all the same; or
+ * -EPERM where nobody may wait.
  */
 int sn_crowd_wait(sn_crowd *c, bool biased, sn_waiting *self);
 

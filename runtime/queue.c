@@ -371,6 +371,10 @@ static int put(sinew_queue *q, const void *element, bool may_wait)
     while (SN_UNLIKELY(code == -ENOMEM) && grow(q, &biased) == 0)
         code = put_now(q, element, &getter);
     if (code == -EAGAIN && may_wait) {
+        if (sn_must_not_wait()) {
+            leave(q, biased);
+            return -EPERM;
+        }
         call self;
         call_init(&self, w, (void *)(uintptr_t)element, 0); /* a putter's is only read */
         sn_waitq_push(&q->putters, &self.waiting);
@@ -408,6 +412,8 @@ static int get(sinew_queue *q, void *element, bool may_wait)
     } else if (q->shut) {
         sn_tsan_acquire(q);
         code = -EPIPE;
+    } else if (may_wait && sn_must_not_wait()) {
+        code = -EPERM;
     } else if (may_wait) {
         call self;
         call_init(&self, w, element, 0);
@@ -458,6 +464,10 @@ int sinew_queue_join(sinew_queue *q)
         sn_tsan_acquire(q);
         leave(q, biased);
         return 0;
+    }
+    if (sn_must_not_wait()) {
+        leave(q, biased);
+        return -EPERM;
     }
     call self;
     call_init(&self, w, NULL, q->rounds);

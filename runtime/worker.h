@@ -154,6 +154,14 @@ SN_INLINE sn_worker *sn_worker_of_task(void)
     return w && w->fiber->task ? w : NULL;
 }
 
+/* Is the caller an error handler on a worker's own stack? There is no task to suspend there, and to block the thread
+ * would stop the worker. */
+SN_INLINE bool sn_must_not_wait(void)
+{
+    const sn_worker *w = sn_worker_self();
+    return SN_UNLIKELY(w && !w->fiber->task);
+}
+
 /*
  * Whoever wakes a task of a runtime, or hands one in, still touches the runtime after that task may have run and ended
  * it: to find and wake a worker. Its own workers are there until all have left their loops; others (plain threads,

@@ -29,7 +29,7 @@
  * suspend and may be called by either. put, get and join suspend a task; in a plain thread they block the thread.
  *
  * All calls return -EINVAL when the queue or the element is NULL. put, get and join may be told -EDEADLK when every
- * task waits (sinew/runtime.h).
+ * task waits (sinew/runtime.h), and -EPERM where they would wait in an error handler.
  */
 #ifndef SINEW_QUEUE_H
 #define SINEW_QUEUE_H

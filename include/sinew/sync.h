@@ -125,7 +125,7 @@ SINEW_API int sinew_event_clear(sinew_event *e);
 SINEW_API bool sinew_event_is_set(const sinew_event *e);
 
 /* Waits until it is set; does not suspend when it is. 0, -ECANCELED, -ETIMEDOUT. Any thread: one that is no task is
- * blocked, and nothing cancels it. */
+ * blocked, and nothing cancels it; -EPERM in an error handler. */
 SINEW_API int sinew_event_wait(sinew_event *e);
 
 /*
@@ -230,7 +230,7 @@ SINEW_API void sinew_latch_init(sinew_latch *l, unsigned count);
 SINEW_API int sinew_latch_count_down(sinew_latch *l, unsigned n);
 
 /* Waits for zero; does not suspend when it is reached. 0, -ECANCELED, -ETIMEDOUT. Any thread: one that is no task is
- * blocked, and nothing cancels it. */
+ * blocked, and nothing cancels it; -EPERM in an error handler. */
 SINEW_API int sinew_latch_wait(sinew_latch *l);
 
 /* Is zero reached? 0, or -EAGAIN. Never suspends. */

@@ -267,7 +267,56 @@ static void setting_a_handler_outside_of_a_task_is_refused(void **state)
     assert_int_equal(sinew_set_error_handler(count_report, NULL), -EPERM);
 }
 
-TEST_MAIN(cmocka_unit_test(an_error_nobody_had_is_reported_when_the_last_reference_goes),
+struct waits_of_handler {
+    sinew_event event;
+    sinew_latch latch;
+    sinew_channel *channel;
+    sinew_queue *empty, *full;
+    atomic_int refused;
+    sinew_event called;
+};
+
+static void wait_in_handler(const sinew_error_report *report, void *arg)
+{
+    (void)report;
+    struct waits_of_handler *w = arg;
+    int n = 0;
+    if (!sinew_self()) { /* on a worker's own stack */
+        int results[] = {
+            sinew_event_wait(&w->event),        sinew_latch_wait(&w->latch),   sinew_channel_send(w->channel, &n),
+            sinew_channel_recv(w->channel, &n), sinew_queue_get(w->empty, &n), sinew_queue_put(w->full, &n),
+            sinew_queue_join(w->full),
+        };
+        for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
+            if (CHECK_EQ(results[i], -EPERM))
+                atomic_fetch_add(&w->refused, 1);
+    }
+    sinew_event_set(&w->called);
+}
+
+IN_RUNTIME(waits_in_a_handler_on_a_workers_stack_are_refused)
+{
+    int one = 1;
+    sinew_queue_options opt = {.element_bytes = sizeof(int), .max = 1};
+    struct waits_of_handler w = {
+        .channel = sinew_channel_new(sizeof(int), 0), .empty = sinew_queue_new(&opt), .full = sinew_queue_new(&opt)};
+    sinew_event_init(&w.event);
+    sinew_event_init(&w.called);
+    sinew_latch_init(&w.latch, 1);
+    CHECK_EQ(sinew_queue_put(w.full, &one), 0);
+    CHECK_EQ(sinew_set_error_handler(wait_in_handler, &w), 0);
+    sinew_detach(sinew_spawn(return_arg, (void *)-EIO));
+    CHECK_EQ(sinew_event_wait(&w.called), 0);
+    CHECK(w.refused == 0 || w.refused == 7);
+    CHECK_EQ(sinew_set_error_handler(NULL, NULL), 0);
+    sinew_channel_unref(w.channel);
+    sinew_queue_unref(w.empty);
+    sinew_queue_unref(w.full);
+    return 0;
+}
+
+TEST_MAIN(cmocka_unit_test(waits_in_a_handler_on_a_workers_stack_are_refused),
+          cmocka_unit_test(an_error_nobody_had_is_reported_when_the_last_reference_goes),
           cmocka_unit_test(a_detached_task_that_fails_later_is_reported),
           cmocka_unit_test(whoever_had_the_result_silences_the_report),
           cmocka_unit_test(what_gather_leaves_behind_after_an_error_is_not_reported),
