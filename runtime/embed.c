@@ -5,6 +5,8 @@
  * All of it is sinew_run in a thread of its own; its main task waits for a future that sinew_runtime_stop completes. So
  * start, shutdown and errors are the same as there.
  */
+#include "runtime/inject.h"
+#include "runtime/join.h"
 #include "runtime/worker.h"
 
 #include <sinew/future.h>
@@ -113,8 +115,10 @@ intptr_t sinew_runtime_run(sinew_runtime *runtime, sinew_fn fn, void *arg)
     }
     sn_runtime *rt = (sn_runtime *)(void *)runtime;
     sn_add(&rt->guests, 1, relaxed); /* the task may end, and the runtime be stopped, before we wait for it */
-    sinew_task *t = sinew_spawn_on(runtime, fn, arg);
-    intptr_t result = t ? sinew_task_join(t) : -ENOMEM;
+    sinew_task *t;
+    intptr_t result = sn_inject_spawn(rt, fn, arg, &t);
+    if (result == 0)
+        result = sn_task_join(t);
     sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: free_runtime */
     return result;
 }

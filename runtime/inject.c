@@ -62,6 +62,22 @@ void sn_inject_arrived(sn_worker *w, sinew_task *t)
         sn_pinned_push(w, &t->ext->message);
 }
 
+int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, sinew_task **out)
+{
+    if (sn_load(&rt->stopping, acquire))
+        return -ESHUTDOWN;
+    sinew_task *t = sn_inject_make(rt, fn, arg, 2);
+    if (!t)
+        return -ENOMEM;
+    t->ext->values = sn_context_ref(sn_context_current());
+    if (!sn_inject(rt, t)) {
+        sn_inject_drop(rt, t);
+        return -ESHUTDOWN;
+    }
+    *out = t;
+    return 0;
+}
+
 sinew_task *sinew_spawn_on(sinew_runtime *runtime, sinew_fn fn, void *arg)
 {
     sn_runtime *rt = (sn_runtime *)(void *)runtime;
@@ -70,14 +86,6 @@ sinew_task *sinew_spawn_on(sinew_runtime *runtime, sinew_fn fn, void *arg)
     sn_worker *w = sn_worker_of_task();
     if (w && w->runtime == rt)
         return sinew_spawn(fn, arg);
-    if (sn_load(&rt->stopping, acquire))
-        return NULL;
-    sinew_task *t = sn_inject_make(rt, fn, arg, 2);
-    if (t)
-        t->ext->values = sn_context_ref(sn_context_current());
-    if (t && !sn_inject(rt, t)) {
-        sn_inject_drop(rt, t);
-        t = NULL;
-    }
-    return t;
+    sinew_task *t = NULL;
+    return sn_inject_spawn(rt, fn, arg, &t) == 0 ? t : NULL;
 }

@@ -18,6 +18,10 @@ void sn_inject_drop(sn_runtime *rt, sinew_task *t);
 /* Counts it and queues it on some worker. False: the runtime has ended. Any thread. */
 bool sn_inject(sn_runtime *rt, sinew_task *t);
 
+/* sinew_spawn_on for who is no task of `rt`, which is not NULL, as `fn` is not: 0 and the task in *out, -ENOMEM, or
+ * -ESHUTDOWN: the runtime is ending. */
+int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, sinew_task **out);
+
 /* A worker has taken it out of the inbox. */
 void sn_inject_arrived(sn_worker *w, sinew_task *t);
 

@@ -90,7 +90,8 @@ SINEW_API int sinew_runtime_start(const sinew_options *opt, sinew_runtime **out)
 SINEW_API int sinew_runtime_stop(sinew_runtime *rt);
 
 /* Runs fn(arg) as a task of the runtime and waits for it: sinew_run in a runtime that goes on (asyncio.Runner.run). Its
- * result; -EINVAL, -ENOMEM (also when it is stopping), -EDEADLK inside a task. Blocks the calling thread. */
+ * result; -EINVAL, -ENOMEM, -ESHUTDOWN when the runtime is stopping, -EDEADLK inside a task. Blocks the calling thread.
+ */
 SINEW_API intptr_t sinew_runtime_run(sinew_runtime *rt, sinew_fn fn, void *arg);
 
 /* The caller's runtime, also that of a sinew_run, valid until that returns; NULL outside of a task. Never suspends. */

@@ -239,7 +239,7 @@ static void a131_a_runtime_that_is_ending_refuses_to_run_and_a_second_stop_is_to
         assert_int_equal(pthread_create(&thread, NULL, stop_it, e.rt), 0);
         wait_for(&e.stopping, 1);
         for (int k = 0; k < 3; k++) {
-            assert_int_equal(sinew_runtime_run(e.rt, start_late, &e), -ENOMEM);
+            assert_int_equal(sinew_runtime_run(e.rt, start_late, &e), -ESHUTDOWN);
             assert_int_equal(sinew_runtime_stop(e.rt), -EALREADY);
         }
         sinew_sem_post(&e.go_on);

@@ -120,6 +120,7 @@ static void *spawn_one(void *arg)
     if (t)
         atomic_fetch_add(&s->joined, 1);
     sinew_detach(t);
+    CHECK_EQ(sinew_runtime_run(s->rt, square, NULL), -ESHUTDOWN);
     return NULL;
 }
 
