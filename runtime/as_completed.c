@@ -213,6 +213,8 @@ int sinew_as_completed_begin(sinew_as_completed *handle, sinew_task *const *task
         sn_task_check_handle("sinew_as_completed_begin", tasks[i], false);
         if (tasks[i] == w->fiber->task)
             return -EDEADLK;
+        if (sn_task_is_foreign(w, tasks[i]))
+            return -EXDEV;
     }
     node *nodes = calloc(n + 1, sizeof *nodes);
     if (!nodes)

@@ -69,20 +69,22 @@ static bool is_channel(const sinew_case *c)
     return c->kind == SINEW_CASE_SEND || c->kind == SINEW_CASE_RECV;
 }
 
-static bool is_valid(const sinew_case *c)
+/* 0, or why it cannot be waited for. */
+static int check_case(const sn_worker *w, const sinew_case *c)
 {
     switch (c->kind) {
     case SINEW_CASE_SEND:
     case SINEW_CASE_RECV:
-        return c->channel && (c->element || c->channel->element_bytes == 0);
+        return c->channel && (c->element || c->channel->element_bytes == 0) ? 0 : -EINVAL;
     case SINEW_CASE_TASK:
-        if (c->task)
-            sn_task_check_handle("sinew_select", c->task, false);
-        return c->task != NULL;
+        if (!c->task)
+            return -EINVAL;
+        sn_task_check_handle("sinew_select", c->task, false);
+        return sn_task_is_foreign(w, c->task) ? -EXDEV : 0;
     case SINEW_CASE_AFTER:
-        return true;
+        return 0;
     }
-    return false;
+    return -EINVAL;
 }
 
 static sn_waitq *queue_of(const sinew_case *c)
@@ -307,9 +309,11 @@ int sinew_select(sinew_case *cases, size_t n)
         return -EPERM;
     if (n == 0 || n > SINEW_SELECT_CASES_MAX || !cases)
         return -EINVAL;
-    for (size_t i = 0; i < n; i++)
-        if (!is_valid(&cases[i]))
-            return -EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        int refused = check_case(w, &cases[i]);
+        if (refused)
+            return refused;
+    }
     struct {
         node nodes[CASES_ON_STACK];
         held held[CASES_ON_STACK];

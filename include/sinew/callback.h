@@ -19,9 +19,10 @@ typedef intptr_t (*sinew_done_fn)(sinew_task *task, void *arg);
  * Has fn(task, arg) called once after the task has ended; also when it has ended already, but never inside this call or
  * inside the end itself: each callback is a task of its own in the caller's runtime, made ready in the order in which
  * they were registered, and may suspend. It sees the task-local values of the caller as they are now. Takes no
- * reference of the caller's. 0, -ENOMEM, -EINVAL (NULL), -EPERM outside of a task. Never suspends. What ends before the
- * runtime does, also while that ends, has its callbacks run (they are cancelled then like other tasks, at their first
- * checkpoint); a callback of one that outlives the runtime (a future) is dropped when the runtime ends.
+ * reference of the caller's. 0, -ENOMEM, -EINVAL (NULL), -EXDEV (a task of another runtime), -EPERM outside of a task.
+ * Never suspends. What ends before the runtime does, also while that ends, has its callbacks run (they are cancelled
+ * then like other tasks, at their first checkpoint); a callback of one that outlives the runtime (a future) is dropped
+ * when the runtime ends.
  */
 SINEW_API int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg);
 

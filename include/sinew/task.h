@@ -125,8 +125,8 @@ typedef struct sinew_as_completed {
 /*
  * Begins to watch `n` tasks for at most `timeout` (SINEW_FOREVER: no limit; <= 0: only what has ended already). Uses up
  * no reference, and the caller may use up its own at any time; the array is not needed any longer when this returns.
- * n == 0 is allowed. 0, or -EINVAL (it or a task is NULL), -EDEADLK (the caller is among them), -ENOMEM, -EPERM. Never
- * suspends.
+ * n == 0 is allowed. 0, or -EINVAL (it or a task is NULL), -EDEADLK (the caller is among them), -EXDEV, -ENOMEM,
+ * -EPERM. Never suspends.
  */
 SINEW_API int sinew_as_completed_begin(sinew_as_completed *it, sinew_task *const *tasks, size_t n, sinew_time timeout);
 

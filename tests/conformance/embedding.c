@@ -50,6 +50,21 @@ static intptr_t use_a_foreign_task(void *arg)
     CHECK_EQ(sinew_on_done(foreign, never_called, NULL), -EXDEV);
     CHECK_EQ(sinew_task_join(foreign), -EDEADLK); /* it is for threads that are no tasks */
 
+    sinew_task *mine = sinew_spawn(return_arg, (void *)1);
+    for (int at = 0; at < 2; at++) { /* one foreign task among several is enough, and then nothing is begun */
+        sinew_task *mixed[2] = {at == 0 ? foreign : mine, at == 0 ? mine : foreign};
+        CHECK_EQ(sinew_wait(mixed, 2, SINEW_FIRST_COMPLETED, SINEW_FOREVER, NULL), -EXDEV);
+        sinew_as_completed it;
+        CHECK_EQ(sinew_as_completed_begin(&it, mixed, 2, 0), -EXDEV);
+        CHECK_EQ(sinew_as_completed_next(&it), -EINVAL);
+        sinew_as_completed_end(&it);
+        sinew_case cases[3] = {{.kind = SINEW_CASE_TASK, .task = mixed[0]},
+                               {.kind = SINEW_CASE_TASK, .task = mixed[1]},
+                               {.kind = SINEW_CASE_AFTER, .duration = 0}};
+        CHECK_EQ(sinew_select(cases, 3), -EXDEV);
+    }
+    CHECK_EQ(sinew_await(mine), 1);
+
     intptr_t results[3];
     for (int settled = 0; settled < 2; settled++)
         for (int at = 0; at < 3; at++) { /* the mixture is refused; gathers use references up */
