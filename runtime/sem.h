@@ -29,25 +29,23 @@ SN_INLINE sn_sem *sn_sem_of(sinew_sem *s)
 
 /*
  * Hands a permit to the oldest waiter, or keeps it; -EOVERFLOW when that would be one too many, which a caller that has
- * found permits == 0 need not have looked for. The lock is held and is given up. The semaphore may be gone once the
- * permit is granted.
+ * found permits == 0 and permits_max > 0 need not have looked for. The lock is held and is given up. The semaphore may
+ * be gone once the permit is granted.
  */
 SN_INLINE int sn_sem_pass_on(sn_sem *s, bool biased, bool may_overflow)
 {
     sn_tsan_release(s);
-    sn_waiting *oldest = sn_waitq_pop(&s->waiters);
-    int result = 0;
-    if (oldest) {
+    if (may_overflow && SN_UNLIKELY(s->permits == s->permits_max)) { /* with waiters only when both are 0 */
         sn_lock_give(&s->lock, biased);
-        sn_waiting_grant(oldest);
-        return 0;
+        return -EOVERFLOW;
     }
-    if (may_overflow && SN_UNLIKELY(s->permits == s->permits_max))
-        result = -EOVERFLOW;
-    else
+    sn_waiting *oldest = sn_waitq_pop(&s->waiters);
+    if (!oldest)
         s->permits++;
     sn_lock_give(&s->lock, biased);
-    return result;
+    if (oldest)
+        sn_waiting_grant(oldest);
+    return 0;
 }
 
 #endif

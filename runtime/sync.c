@@ -21,7 +21,7 @@ void sinew_sem_init(sinew_sem *handle, unsigned permits)
 
 int sinew_sem_init_bounded(sinew_sem *handle, unsigned permits)
 {
-    if (!handle || permits == 0)
+    if (!handle)
         return -EINVAL;
     init(handle, permits, permits);
     return 0;

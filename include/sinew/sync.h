@@ -32,8 +32,8 @@ typedef struct sinew_sem {
 /* Starts with `permits` permits; there may be up to UINT_MAX. Never suspends. */
 SINEW_API void sinew_sem_init(sinew_sem *s, unsigned permits);
 
-/* The same for a semaphore that never holds more than these: 0, or -EINVAL for 0 permits, which nobody could ever
- * post. Never suspends. */
+/* The same for a semaphore that never holds more than these; one that starts with 0 can never be posted. 0, or -EINVAL
+ * for NULL. Never suspends. */
 SINEW_API int sinew_sem_init_bounded(sinew_sem *s, unsigned permits);
 
 /* Takes a permit; suspends while there is none or others wait already. 0; -ECANCELED or -ETIMEDOUT: no permit was

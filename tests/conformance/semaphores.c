@@ -131,10 +131,20 @@ IN_RUNTIME_PINNED(a166_a_permit_on_its_way_that_comes_back_does_not_count_twice)
     return 0;
 }
 
-IN_RUNTIME(a166_a_bounded_semaphore_of_none_is_refused)
+/* As asyncio.BoundedSemaphore(0): of no use, and legal. */
+IN_RUNTIME_PINNED(a166_a_bounded_semaphore_may_start_with_none_and_with_all)
 {
     sinew_sem s;
-    CHECK_EQ(sinew_sem_init_bounded(&s, 0), -EINVAL);
+    CHECK_EQ(sinew_sem_init_bounded(&s, 0), 0);
+    CHECK(sinew_sem_locked(&s));
+    CHECK_EQ(sinew_sem_trywait(&s), -EAGAIN);
+    CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW);
+    struct waiter w;
+    waiter_start(&w, &(struct waiter){.wait = wait, .give = post, .object = &s}, 0);
+    CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW); /* also with somebody to take it */
+    CHECK(sinew_cancel(w.task));
+    CHECK_EQ(waiter_end(&w), -ECANCELED);
+    CHECK_EQ(permits_of(&s), 0);
     CHECK_EQ(sinew_sem_init_bounded(&s, UINT_MAX), 0);
     CHECK_EQ(sinew_sem_post(&s), -EOVERFLOW);
     return 0;
@@ -220,7 +230,7 @@ TEST_MAIN(cmocka_unit_test(a165_a_semaphore_counts_and_is_never_negative),
           cmocka_unit_test(a165_nobody_takes_a_permit_that_is_on_its_way_to_another),
           cmocka_unit_test(a166_a_bounded_semaphore_refuses_a_post_above_its_start),
           cmocka_unit_test(a166_a_permit_on_its_way_that_comes_back_does_not_count_twice),
-          cmocka_unit_test(a166_a_bounded_semaphore_of_none_is_refused),
+          cmocka_unit_test(a166_a_bounded_semaphore_may_start_with_none_and_with_all),
           cmocka_unit_test(a167_a_permit_on_its_way_to_a_cancelled_waiter_goes_to_the_next),
           cmocka_unit_test(a168_locked_says_that_a_wait_would_have_to_wait),
           cmocka_unit_test(a168_a_mutex_is_locked_from_the_lock_to_the_unlock_that_nobody_waits_for))
