@@ -67,7 +67,7 @@ static void pass_on(struct sn_group *g, int code)
     if (!g->cancelled) {
         g->cancelled = true;
         for (sinew_task *t = g->first; t; t = t->ext->sibling_next)
-            sn_cancel_forward(g->owner, t, code);
+            sn_cancel_forward(g->owner, t, code); /* told or not: the wait itself answers the request, or leaves it */
     }
     ck_spinlock_unlock(&g->lock);
 }

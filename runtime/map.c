@@ -79,6 +79,7 @@ struct job {
     const sinew_task *spawner;  /* NULL, unless it has task-local values */
     sn_fiber *fiber;            /* the caller's */
     _Atomic uint32_t cancelled; /* by the shutdown only, or by a request */
+    _Atomic uint32_t told;      /* has an element met what the caller was asked last, or not begun because of it? */
 
     stretch own __attribute__((aligned(SN_CACHE_LINE))); /* the caller's; written for each element */
     sn_lock lock __attribute__((aligned(SN_CACHE_LINE)));
@@ -112,27 +113,30 @@ static void record(job *j, size_t i, intptr_t result)
         sn_cas(&j->first_error, &none, result, acq_rel);
 }
 
-/* `from`, who called the map or helps, was asked `code`. */
-static void cancel_all(job *j, sinew_task *from, int code)
+/* `from`, who runs the stretch as the caller of the map or as a helper, was asked `code`: it is one of the whole job.
+ */
+static void pass_on(stretch *s, sinew_task *from, int code)
 {
+    job *j = s->job;
+    s->asked = sn_cancel_merge(s->asked, code);
     lock(j);
+    if (s == &j->own)
+        sn_store(&j->told, 0, relaxed);
     bool shutdown = sn_load(&from->cancel, relaxed) & SN_CANCEL_STOPPED;
     sn_store(&j->cancelled, shutdown && sn_load(&j->cancelled, relaxed) != ASKED ? SHUTDOWN : ASKED, relaxed);
     for (size_t i = 0; i < j->suspended_count; i++)
-        if (!sn_task_done(j->suspended[i]))
-            sn_cancel_forward(from, j->suspended[i], code);
+        if (!sn_task_done(j->suspended[i]) && sn_cancel_forward(from, j->suspended[i], code))
+            sn_store(&j->told, 1, relaxed);
     unlock(j);
 }
 
-/* The frame of an element: a cancel of the task below it is one of the whole job. */
+/* The frame of an element looks for the task below it. */
 static void forward(sn_frame *frame)
 {
     stretch *s = SN_CONTAINER(frame, stretch, frame);
     int code = sn_cancel_take(frame->task);
-    if (code) {
-        s->asked = sn_cancel_merge(s->asked, code);
-        cancel_all(s->job, frame->task, code);
-    }
+    if (code)
+        pass_on(s, frame->task, code);
 }
 
 /* Room for one more in an array; false: no memory. */
@@ -278,6 +282,8 @@ static void offer(sn_split *split)
     if (reserve((void **)&j->suspended, sizeof *j->suspended, j->suspended_count, &j->suspended_capacity))
         j->suspended[j->suspended_count++] = sinew_ref(s->task);
     uint32_t cancelled = sn_load(&j->cancelled, relaxed);
+    if (cancelled)
+        sn_store(&j->told, 1, relaxed);
     /* Without memory, or a helper, the rest has to wait for this element. */
     if (left(s) != 0 && (helper = new_helper(j)) && give(j, sn_load(&s->at, relaxed), sn_load(&s->end, relaxed)))
         sn_store(&s->end, sn_load(&s->at, relaxed), relaxed);
@@ -389,6 +395,7 @@ static void run_stretch(stretch *s, sn_fiber *f)
         }
         if (SN_UNLIKELY(sn_load(&j->cancelled, relaxed))) {
             record(j, i, -ECANCELED);
+            sn_store(&j->told, 1, relaxed);
             continue;
         }
         if (SN_LIKELY(t != NULL)) {
@@ -493,6 +500,7 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     sn_store(&j.helpers, 0, relaxed);
     sn_store(&j.first_error, 0, relaxed);
     sn_store(&j.cancelled, NOT_CANCELLED, relaxed);
+    sn_store(&j.told, 0, relaxed);
     j.lock = (sn_lock){0};
     j.offered = NULL;
     j.suspended = NULL;
@@ -506,10 +514,8 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     }
     while (SN_UNLIKELY(j.own.exposed)) {
         for (int code = sn_interrupt(f);; code = sn_interrupt_after_park(f)) {
-            if (code) {
-                j.own.asked = sn_cancel_merge(j.own.asked, code);
-                cancel_all(&j, f->task, code);
-            }
+            if (code)
+                pass_on(&j.own, f->task, code);
             if (sn_load(&j.helpers, acquire) == 0)
                 break;
             sn_park(sn_worker_self(), f);
@@ -525,7 +531,8 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     free(j.offered);
     asked = j.own.asked;
     intptr_t error = sn_load(&j.first_error, acquire);
-    if (asked && (error == 0 || error == -ECANCELED))
+    /* An error answers for the elements that were told. Were none, what they would have answered is the caller's. */
+    if (asked && (error == 0 || error == -ECANCELED || !sn_load(&j.told, relaxed)))
         return asked;
     return (int)error;
 }

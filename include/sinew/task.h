@@ -86,7 +86,8 @@ SINEW_API int sinew_gather_settled(sinew_task **tasks, size_t n, intptr_t *resul
  * Runs fn(args + i * stride) for i in 0..n-1 as n concurrent tasks and waits for all of them: gather(f(x) for x in xs)
  * without handles. stride 0 gives each the same pointer. `args` and `results` (may be NULL) are lent until the call
  * returns, so it waits for all even when one fails; then it returns the first error by time.
- * May suspend; cancelling the caller cancels every unfinished one. -EINVAL for fn NULL, -ENOMEM.
+ * May suspend; cancelling the caller cancels every unfinished one; a request that finds none is returned instead of the
+ * error. -EINVAL for fn NULL, -ENOMEM.
  */
 SINEW_API int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *results);
 

@@ -5,6 +5,7 @@
  * Cannot see: how the elements are spread over workers.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -169,6 +170,69 @@ IN_RUNTIME(a_cancelled_map_cancels_every_element_and_waits_for_all)
     return 0;
 }
 
+/*
+ * An element that does not meet the request any more: it computes until a plain thread has made it, and then fails.
+ * With `suspends` the loop has been left behind by then, and the map goes on in its own wait.
+ */
+struct overtaken {
+    bool suspends;
+    atomic_int computing; /* the element */
+    atomic_int asked;     /* by the thread */
+    sinew_task *map;
+    int result, cancelling, next_checkpoint;
+};
+
+static intptr_t fail_when_asked(void *arg)
+{
+    struct overtaken *o = arg;
+    if (o->suspends)
+        CHECK_EQ(sinew_yield(), 0);
+    atomic_store(&o->computing, 1);
+    while (!atomic_load(&o->asked))
+        sched_yield(); /* the thread's, not the task's */
+    return -EIO;
+}
+
+static intptr_t map_one_that_fails(void *arg)
+{
+    struct overtaken *o = arg;
+    o->result = sinew_map(fail_when_asked, o, 0, 1, NULL);
+    o->cancelling = sinew_cancelling();
+    o->next_checkpoint = sinew_yield();
+    return 0;
+}
+
+static void *ask_while_it_computes(void *arg)
+{
+    struct overtaken *o = arg;
+    while (!atomic_load(&o->computing))
+        sched_yield();
+    bool accepted = sinew_cancel(o->map);
+    atomic_store(&o->asked, 1);
+    return accepted ? o : NULL;
+}
+
+IN_RUNTIME(a_cancel_that_no_element_can_be_told_any_more_is_not_lost)
+{
+    for (int suspends = 0; suspends < 2; suspends++)
+        for (int round = 0; round < 10; round++) {
+            struct overtaken o = {.suspends = suspends};
+            pthread_t thread;
+            o.map = sinew_spawn(map_one_that_fails, &o);
+            if (!CHECK_EQ(pthread_create(&thread, NULL, ask_while_it_computes, &o), 0))
+                return 1;
+            CHECK_EQ(sinew_await(sinew_ref(o.map)), 0);
+            void *accepted;
+            pthread_join(thread, &accepted);
+            CHECK(accepted != NULL);
+            sinew_detach(o.map);
+            CHECK_EQ(o.cancelling, 1);
+            CHECK(o.result == -ECANCELED || (o.result == -EIO && o.next_checkpoint == -ECANCELED));
+            CHECK(o.result == -EIO || o.next_checkpoint == 0); /* once */
+        }
+    return 0;
+}
+
 IN_RUNTIME(a_timeout_around_a_map_cancels_the_elements)
 {
     gate gates[3];
@@ -285,6 +349,7 @@ TEST_MAIN(cmocka_unit_test(map_calls_once_for_each_element_and_keeps_the_order),
           cmocka_unit_test(map_waits_for_all_and_returns_the_first_error_in_time),
           cmocka_unit_test(a_failing_element_does_not_end_the_wait_for_the_others),
           cmocka_unit_test(a_cancelled_map_cancels_every_element_and_waits_for_all),
+          cmocka_unit_test(a_cancel_that_no_element_can_be_told_any_more_is_not_lost),
           cmocka_unit_test(a_timeout_around_a_map_cancels_the_elements), cmocka_unit_test(maps_nest),
           cmocka_unit_test(very_many_elements_may_sleep_at_once),
           cmocka_unit_test(an_element_that_computes_holds_none_of_the_others),
