@@ -11,6 +11,7 @@
 #include <semaphore.h>
 #include <time.h>
 
+#include <tests/support/holds.h>
 #include <tests/support/run.h>
 #include <tests/support/tasks.h>
 
@@ -197,43 +198,6 @@ IN_RUNTIME(a233_threads_list_the_tasks_while_they_come_and_go)
 
 /* --- A145 to A148: blocking calls --------------------------------------------------------------------------------- */
 
-typedef struct hold {
-    sem_t open;
-    atomic_int begun, ended;
-    intptr_t result;
-} hold;
-
-static void hold_init(hold *h, intptr_t result)
-{
-    sem_init(&h->open, 0, 0);
-    atomic_store(&h->begun, 0);
-    atomic_store(&h->ended, 0);
-    h->result = result;
-}
-
-static intptr_t hold_here(void *arg)
-{
-    hold *h = arg;
-    intptr_t result = h->result;
-    atomic_fetch_add(&h->begun, 1);
-    while (sem_wait(&h->open) != 0)
-        ;
-    atomic_fetch_add(&h->ended, 1);
-    return result;
-}
-
-static intptr_t call_hold(void *arg)
-{
-    return sinew_blocking(hold_here, arg);
-}
-
-static intptr_t call_hold_wait(void *arg)
-{
-    return sinew_blocking_wait(hold_here, arg);
-}
-
-static const sinew_fn calls[] = {call_hold, call_hold_wait};
-
 struct place {
     pthread_t caller;
     bool elsewhere, no_task;
@@ -266,7 +230,7 @@ IN_RUNTIME(a145_tasks_go_on_while_functions_block)
     sinew_task *tasks[6];
     for (int i = 0; i < 6; i++) {
         hold_init(&holds[i], i);
-        tasks[i] = sinew_spawn(calls[i % 2], &holds[i]);
+        tasks[i] = sinew_spawn(hold_calls[i % 2], &holds[i]);
     }
     for (int i = 0; i < 6; i++)
         yield_until(&holds[i].begun, 1);
@@ -336,7 +300,7 @@ static intptr_t cancel_what_queues(void *arg)
     for (int i = 0; i < CALLS; i++) {
         hold_init(&holds[i], i);
         sem_post(&holds[i].open);
-        tasks[i] = sinew_spawn(calls[i % 2], &holds[i]);
+        tasks[i] = sinew_spawn(hold_calls[i % 2], &holds[i]);
         while (queued_now() != (uint64_t)i + 1)
             sinew_yield();
     }

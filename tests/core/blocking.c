@@ -12,47 +12,10 @@
 #include <sys/resource.h>
 
 #include <tests/support/child.h>
+#include <tests/support/holds.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/tasks.h>
-
-/* A function held in its thread until the test opens it. */
-typedef struct hold {
-    sem_t open;
-    atomic_int begun, ended;
-    intptr_t result;
-} hold;
-
-static void hold_init(hold *h, intptr_t result)
-{
-    sem_init(&h->open, 0, 0);
-    atomic_store(&h->begun, 0);
-    atomic_store(&h->ended, 0);
-    h->result = result;
-}
-
-static intptr_t hold_here(void *arg)
-{
-    hold *h = arg;
-    atomic_fetch_add(&h->begun, 1);
-    while (sem_wait(&h->open) != 0)
-        ;
-    intptr_t result = h->result;
-    atomic_fetch_add(&h->ended, 1);
-    return result;
-}
-
-static intptr_t call_hold(void *arg)
-{
-    return sinew_blocking(hold_here, arg);
-}
-
-static intptr_t call_hold_wait(void *arg)
-{
-    return sinew_blocking_wait(hold_here, arg);
-}
-
-static const sinew_fn both_calls[] = {call_hold, call_hold_wait};
 
 /* With few threads, for what needs a full pool. */
 static void run_with_threads(const char *name, unsigned threads, sinew_fn fn)
@@ -184,7 +147,7 @@ WITH_THREADS(1, a_cancelled_call_in_line_never_runs)
         hold_init(&second, 2);
         sinew_task *a = sinew_spawn(call_hold, &first);
         yield_until(&first.begun, 1);
-        sinew_task *b = sinew_spawn(both_calls[kind], &second);
+        sinew_task *b = sinew_spawn(hold_calls[kind], &second);
         yield_until_queued(1);
         CHECK(sinew_cancel(b));
         CHECK_EQ(sinew_await(b), -ECANCELED);
@@ -207,7 +170,7 @@ WITH_THREADS(1, a_call_in_line_times_out)
         yield_until(&first.begun, 1);
         sinew_timeout limit;
         sinew_timeout_begin(&limit, SINEW_MS(5));
-        CHECK_EQ(both_calls[kind](&second), -ETIMEDOUT);
+        CHECK_EQ(hold_calls[kind](&second), -ETIMEDOUT);
         CHECK_EQ(sinew_timeout_end(&limit), -ETIMEDOUT);
         sem_post(&first.open);
         CHECK_EQ(sinew_await(a), 1);
@@ -228,7 +191,7 @@ WITH_THREADS(1, cancelled_calls_leave_the_line_to_the_others)
     for (int i = 0; i < CALLS; i++) {
         hold_init(&others[i], i);
         sem_post(&others[i].open);
-        tasks[i] = sinew_spawn(both_calls[i % 2], &others[i]);
+        tasks[i] = sinew_spawn(hold_calls[i % 2], &others[i]);
         yield_until_queued((uint64_t)i + 1);
     }
     for (int i = 0; i < CALLS; i += 2)
