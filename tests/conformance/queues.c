@@ -7,14 +7,9 @@
 #include <errno.h>
 
 #include <tests/support/queues.h>
+#include <tests/support/waiters.h>
 
 enum { WAITS = 1 /* user.result, until its call returns */ };
-
-static void settle(void)
-{
-    for (int i = 0; i < 10; i++)
-        CHECK_EQ(sinew_yield(), 0);
-}
 
 static int user_end(struct user *u)
 {
@@ -394,13 +389,16 @@ IN_RUNTIME_PINNED(a181_a_shutdown_ends_those_who_wait_to_get)
 {
     for (int immediate = 0; immediate < 2; immediate++) {
         sinew_queue *q = new_queue(SINEW_QUEUE_FIFO, 1);
-        struct user u[3];
-        starts(u, q, use_get, 3, 0);
+        struct user u[4];
+        starts(u, q, use_get, 4, 0);
         CHECK_EQ(put(q, 100), 0); /* on its way to the first, who keeps it */
         CHECK_EQ(sinew_queue_shutdown(q, immediate), 0);
+        CHECK(sinew_cancel(u[2].task)); /* refused, and cancelled: cancelled */
         CHECK_EQ(user_end(&u[0]), 100);
         CHECK_EQ(user_end(&u[1]), -EPIPE);
-        CHECK_EQ(user_end(&u[2]), -EPIPE);
+        CHECK_EQ(u[1].after, 0);
+        CHECK_EQ(user_end(&u[2]), -ECANCELED);
+        CHECK_EQ(user_end(&u[3]), -EPIPE);
         CHECK_EQ(sinew_queue_unfinished(q), 1);
         sinew_queue_unref(q);
     }

@@ -3,6 +3,7 @@
  * Goal: whatever ends a wait in a queue (a cancel just after the grant, task_done, a shutdown), no item is lost or
  * doubled, and the counts agree.
  * Method: pinned tasks, which can be cancelled between the grant and their going on.
+ * The plain cases stand in tests/conformance/queues.c.
  * Cannot see: what only races between workers bring about: that is for tests/stress/queues.c.
  */
 #include <errno.h>
@@ -10,23 +11,6 @@
 #include <tests/support/queues.h>
 
 /* --- A178: cancelled between grant and going on ------------------------------------------------------------------- */
-
-IN_RUNTIME_PINNED(an_item_of_a_cancelled_getter_goes_to_the_next)
-{
-    sinew_queue *q = new_queue(SINEW_QUEUE_FIFO, 1);
-    struct user u[3];
-    for (int i = 0; i < 3; i++)
-        start_user(&u[i], q, use_get, 0);
-    CHECK_EQ(put(q, 1), 0);
-    CHECK(sinew_cancel(u[0].task));
-    CHECK(sinew_cancel(u[1].task)); /* the one who would be next leaves, too */
-    CHECK_EQ(sinew_await(u[0].task), -ECANCELED);
-    CHECK_EQ(sinew_await(u[1].task), -ECANCELED);
-    CHECK_EQ(sinew_await(u[2].task), 1);
-    CHECK_EQ(sinew_queue_unfinished(q), 1);
-    sinew_queue_unref(q);
-    return 0;
-}
 
 IN_RUNTIME_PINNED(an_item_of_a_cancelled_getter_goes_back_to_its_place)
 {
@@ -152,22 +136,6 @@ IN_RUNTIME_PINNED(elements_in_the_middle_can_be_taken_out_again)
     return 0;
 }
 
-IN_RUNTIME_PINNED(a_putter_whose_element_was_got_has_put_it)
-{
-    sinew_queue *q = new_queue(SINEW_QUEUE_FIFO, 1);
-    struct user putter;
-    CHECK_EQ(put(q, 1), 0);
-    start_user(&putter, q, use_put, 2);
-    CHECK_EQ(get(q), 1);
-    CHECK_EQ(get(q), 2);
-    CHECK(sinew_cancel(putter.task));
-    CHECK_EQ(sinew_await(putter.task), 0);
-    CHECK_EQ(putter.after, -ECANCELED);
-    CHECK_EQ(sinew_queue_unfinished(q), 2);
-    sinew_queue_unref(q);
-    return 0;
-}
-
 static intptr_t get_and_end(void *arg)
 {
     struct user *u = arg;
@@ -190,36 +158,6 @@ IN_RUNTIME_PINNED(a_request_left_pending_still_ends_the_task)
 }
 
 /* --- A180: task_done and join ------------------------------------------------------------------------------------- */
-
-IN_RUNTIME_PINNED(join_waits_for_as_many_task_done_as_puts)
-{
-    sinew_queue *q = new_queue(SINEW_QUEUE_FIFO, 0);
-    CHECK_EQ(sinew_queue_join(q), 0); /* never used */
-    CHECK_EQ(sinew_queue_task_done(q), -EINVAL);
-    struct user joiners[3];
-    CHECK_EQ(put(q, 1), 0);
-    CHECK_EQ(put(q, 2), 0);
-    for (int i = 0; i < 3; i++)
-        start_user(&joiners[i], q, use_join, 0);
-    CHECK_EQ(get(q), 1);
-    CHECK_EQ(get(q), 2);
-    CHECK_EQ(sinew_queue_unfinished(q), 2);
-    CHECK_EQ(sinew_queue_task_done(q), 0);
-    CHECK_EQ(sinew_yield(), 0);
-    for (int i = 0; i < 3; i++)
-        CHECK(!sinew_done(joiners[i].task));
-    CHECK_EQ(sinew_queue_task_done(q), 0);
-    /* What is put now is not theirs. */
-    CHECK_EQ(put(q, 3), 0);
-    for (int i = 0; i < 3; i++)
-        CHECK_EQ(sinew_await(joiners[i].task), 0);
-    CHECK_EQ(sinew_queue_task_done(q), 0);
-    CHECK_EQ(sinew_queue_task_done(q), -EINVAL);
-    CHECK_EQ(sinew_queue_join(q), 0);
-    CHECK_EQ(get(q), 3);
-    sinew_queue_unref(q);
-    return 0;
-}
 
 IN_RUNTIME_PINNED(a_cancelled_joiner_leaves_the_others_waiting)
 {
@@ -358,27 +296,6 @@ IN_RUNTIME_PINNED(after_a_shutdown_what_is_left_is_got_and_put_fails)
     return 0;
 }
 
-IN_RUNTIME_PINNED(a_shutdown_ends_those_who_wait_to_get)
-{
-    for (int immediate = 0; immediate < 2; immediate++) {
-        sinew_queue *q = new_queue(SINEW_QUEUE_PRIORITY, 2);
-        struct user u[4];
-        for (int i = 0; i < 4; i++)
-            start_user(&u[i], q, use_get, 0);
-        CHECK_EQ(put(q, 1), 0); /* given to the first: it has it */
-        CHECK_EQ(sinew_queue_shutdown(q, immediate), 0);
-        CHECK(sinew_cancel(u[2].task)); /* refused, and cancelled: cancelled */
-        CHECK_EQ(sinew_await(u[0].task), 1);
-        CHECK_EQ(sinew_await(u[1].task), -EPIPE);
-        CHECK_EQ(u[1].after, 0);
-        CHECK_EQ(sinew_await(u[2].task), -ECANCELED);
-        CHECK_EQ(sinew_await(u[3].task), -EPIPE);
-        CHECK_EQ(sinew_queue_unfinished(q), 1);
-        sinew_queue_unref(q);
-    }
-    return 0;
-}
-
 IN_RUNTIME_PINNED(an_immediate_shutdown_drops_what_is_left_and_calls_it_done)
 {
     sinew_queue *q = new_queue(SINEW_QUEUE_FIFO, 3);
@@ -400,21 +317,6 @@ IN_RUNTIME_PINNED(an_immediate_shutdown_drops_what_is_left_and_calls_it_done)
     CHECK_EQ(sinew_await(joiner.task), 0);
     CHECK_EQ(sinew_queue_task_done(q), -EINVAL);
     CHECK_EQ(sinew_queue_shutdown(q, true), 0);
-    sinew_queue_unref(q);
-    return 0;
-}
-
-IN_RUNTIME_PINNED(an_immediate_shutdown_lets_joiners_and_putters_go)
-{
-    sinew_queue *q = new_queue(SINEW_QUEUE_LIFO, 1);
-    struct user putter, joiner;
-    CHECK_EQ(put(q, 1), 0);
-    start_user(&putter, q, use_put, 2);
-    start_user(&joiner, q, use_join, 0);
-    CHECK_EQ(sinew_queue_shutdown(q, true), 0);
-    CHECK_EQ(sinew_await(putter.task), -EPIPE);
-    CHECK_EQ(sinew_await(joiner.task), 0);
-    CHECK_EQ(sinew_queue_join(q), 0);
     sinew_queue_unref(q);
     return 0;
 }
@@ -453,22 +355,17 @@ IN_RUNTIME_PINNED(too_many_task_done_and_a_drop_do_not_meet)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(an_item_of_a_cancelled_getter_goes_to_the_next),
-          cmocka_unit_test(an_item_of_a_cancelled_getter_goes_back_to_its_place),
+TEST_MAIN(cmocka_unit_test(an_item_of_a_cancelled_getter_goes_back_to_its_place),
           cmocka_unit_test(many_items_can_go_back_beyond_the_memory_there_was),
           cmocka_unit_test(a_cancelled_getter_keeps_its_item_when_the_queue_was_filled_up),
           cmocka_unit_test(a_putter_cancelled_in_time_puts_nothing_and_the_next_one_comes_in),
           cmocka_unit_test(elements_in_the_middle_can_be_taken_out_again),
-          cmocka_unit_test(a_putter_whose_element_was_got_has_put_it),
           cmocka_unit_test(a_request_left_pending_still_ends_the_task),
-          cmocka_unit_test(join_waits_for_as_many_task_done_as_puts),
           cmocka_unit_test(a_cancelled_joiner_leaves_the_others_waiting),
           cmocka_unit_test(very_many_joiners_and_getters_are_let_go),
           cmocka_unit_test(a_crew_works_a_queue_off_and_is_cancelled),
           cmocka_unit_test(who_has_joined_may_drop_the_last_reference),
           cmocka_unit_test(after_a_shutdown_what_is_left_is_got_and_put_fails),
-          cmocka_unit_test(a_shutdown_ends_those_who_wait_to_get),
           cmocka_unit_test(an_immediate_shutdown_drops_what_is_left_and_calls_it_done),
-          cmocka_unit_test(an_immediate_shutdown_lets_joiners_and_putters_go),
           cmocka_unit_test(what_a_cancelled_getter_gives_back_after_a_shutdown),
           cmocka_unit_test(too_many_task_done_and_a_drop_do_not_meet))
