@@ -344,6 +344,22 @@ IN_RUNTIME(a109_a_task_that_has_not_started_runs_all_the_same)
     return 0;
 }
 
+IN_RUNTIME(a109_an_expired_scope_of_the_waiter_leaves_the_task_alone)
+{
+    gate g;
+    gate_init(&g, 5);
+    sinew_task *inner = sinew_spawn(gate_pass, &g);
+    sinew_timeout scope;
+    sinew_timeout_begin(&scope, SINEW_MS(3));
+    CHECK_EQ(sinew_shield(sinew_ref(inner)), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&scope), -ETIMEDOUT);
+    CHECK(!sinew_done(inner));
+    gate_open(&g, 1);
+    CHECK_EQ(sinew_await(inner), 5);
+    CHECK_EQ(g.cancelled, 0);
+    return 0;
+}
+
 IN_RUNTIME(a110_a_cancel_of_the_inner_task_is_its_result_for_the_waiter)
 {
     gate g;
@@ -362,16 +378,16 @@ IN_RUNTIME(a110_a_cancel_of_the_inner_task_is_its_result_for_the_waiter)
 
 IN_RUNTIME(a110_an_error_of_the_inner_task_is_the_waiters)
 {
-    for (int waits = 0; waits < 2; waits++) {
+    for (int waits = 0; waits < 4; waits++) {
         gate g;
-        gate_init(&g, -EIO);
+        gate_init(&g, waits < 2 ? -EIO : 14); /* and a value, too */
         sinew_task *inner = sinew_spawn(gate_pass, &g);
         struct shielding s = {.task = inner};
         sinew_task *t = sinew_spawn(shield_task, &s);
-        if (waits)
+        if (waits % 2)
             yield_until(&s.started, 1);
         gate_open(&g, 1);
-        CHECK_EQ(sinew_await(t), -EIO);
+        CHECK_EQ(sinew_await(t), g.result);
         CHECK_EQ(s.next, 0);
     }
     return 0;
@@ -413,6 +429,7 @@ IN_RUNTIME(a111_a_task_whose_waiters_are_gone_may_fail_and_others_still_get_the_
     gate_open(&g, 1);
     for (int i = 1; i < WAITERS; i += 2)
         CHECK_EQ(sinew_await(waiters[i]), -EIO);
+    CHECK_EQ(g.cancelled, 0);
     return 0;
 }
 
@@ -428,6 +445,7 @@ TEST_MAIN(cmocka_unit_test(a100_wait_tells_who_is_done_and_never_gives_a_childs_
           cmocka_unit_test(a105_cancelling_a_wait_leaves_the_tasks_alone),
           cmocka_unit_test(a109_cancelling_the_waiter_ends_its_wait_and_the_task_goes_on_untouched),
           cmocka_unit_test(a109_a_task_that_has_not_started_runs_all_the_same),
+          cmocka_unit_test(a109_an_expired_scope_of_the_waiter_leaves_the_task_alone),
           cmocka_unit_test(a110_a_cancel_of_the_inner_task_is_its_result_for_the_waiter),
           cmocka_unit_test(a110_an_error_of_the_inner_task_is_the_waiters),
           cmocka_unit_test(a110_a_task_that_has_ended_is_given_at_once_without_a_checkpoint),
