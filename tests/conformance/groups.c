@@ -604,7 +604,9 @@ IN_RUNTIME(a071_no_child_starts_before_the_group_begins_after_it_ended_or_after_
     sinew_group group;
     memset(&group, 0, sizeof group);
     CHECK_EQ(sinew_group_spawn(&group, count_run, &runs), -EINVAL);
+    CHECK_EQ(sinew_group_wait(&group), -EINVAL);
     sinew_group_init(&group);
+    CHECK_EQ(sinew_group_spawn(&group, NULL, NULL), -EINVAL);
     CHECK_EQ(sinew_group_wait(&group), 0);
     CHECK_EQ(sinew_group_spawn(&group, count_run, &runs), -EINVAL);
 
