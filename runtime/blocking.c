@@ -146,16 +146,15 @@ void sn_blocking_end(sn_blocking *b)
 }
 
 /* Signals are for the program's own threads; but a fault must find its handler. */
-static int start_thread(sn_blocking *b)
+int sn_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     sigset_t all, before;
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(&all, faults[i]);
-    pthread_t thread;
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&thread, NULL, thread_main, b);
+    int r = pthread_create(thread, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;
 }
@@ -170,7 +169,8 @@ static int enqueue(sn_blocking *b, call *c)
         pthread_cond_signal(&b->wanted);
     } else if (sn_load(&b->threads, relaxed) < b->threads_max) {
         /* Under the lock, so that nobody relies on a thread that does not come to be. */
-        r = start_thread(b);
+        pthread_t thread;
+        r = sn_thread_start(&thread, thread_main, b);
         if (r == 0) {
             sn_bump(&b->threads, 1);
         } else if (!b->refusal_told) {
