@@ -21,6 +21,7 @@
 
 #include "runtime/inject.h"
 #include "runtime/local.h"
+#include "runtime/origin.h"
 #include "runtime/report.h"
 
 #include <sinew/callback.h>
@@ -117,6 +118,8 @@ int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg)
     }
     runner->flags = SN_TASK_CALLBACK;
     runner->ext->values = sn_context_ref(sn_context_current());
+    if (rt->debug)
+        sn_origin_note(runner, __builtin_return_address(0));
     *c = (sn_callback){.waiter.fire = fire,
                        .runtime = rt,
                        .target = sinew_ref(task),

@@ -3,6 +3,8 @@
 #include "runtime/deadlock.h"
 
 #include "runtime/cancel.h"
+#include "runtime/origin.h"
+#include "runtime/slow.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -19,8 +21,12 @@ typedef struct listing {
 
 static void list_task(listing *l, sinew_task *t)
 {
-    if (t && l->count++ < LISTED_MAX)
-        sn_complain("  waiting: %s", sinew_name(t));
+    if (!t || l->count++ >= LISTED_MAX)
+        return;
+    sn_complain("  waiting: %s", sinew_name(t));
+    const sn_origin *origin = sn_origin_of(t);
+    if (origin)
+        sn_origin_print(origin->frames, origin->count);
 }
 
 static void list_fiber(sn_fiber *f, void *arg)
@@ -101,7 +107,7 @@ static bool has_foreign_threads(sn_runtime *rt)
     closedir(threads);
     /* After the count: threads of the pool only end in a standstill, so those that have ended since count as foreign,
      * and the next look puts that right. ThreadSanitizer has a thread in the background. */
-    uint32_t own = rt->workers_count + sn_load(&rt->blocking.threads, acquire) + (SN_TSAN ? 1 : 0);
+    uint32_t own = rt->workers_count + sn_load(&rt->blocking.threads, acquire) + (rt->slow != NULL) + (SN_TSAN ? 1 : 0);
     return count > own;
 }
 
@@ -124,8 +130,9 @@ static sn_standstill check(sn_runtime *rt)
 {
     if (!sn_deadlock_possible(rt))
         return SN_STANDSTILL_NONE;
-    /* The counts of calls and threads go down after what they have woken is queued, and are read before we look. */
-    if (sn_load(&rt->blocking.pending, acquire) != 0 || has_foreign_threads(rt))
+    /* The counts of calls and threads go down after what they have woken is queued, and are read before we look; the
+     * same with the watcher of slow tasks. */
+    if (sn_load(&rt->blocking.pending, acquire) != 0 || sn_slow_busy(rt) || has_foreign_threads(rt))
         return SN_STANDSTILL_LATER;
     /* Nobody but the workers is there any more; what a thread did before it ended is seen now. */
     if (!sn_deadlock_possible(rt))

@@ -116,7 +116,7 @@ intptr_t sinew_runtime_run(sinew_runtime *runtime, sinew_fn fn, void *arg)
     sn_runtime *rt = (sn_runtime *)(void *)runtime;
     sn_add(&rt->guests, 1, relaxed); /* the task may end, and the runtime be stopped, before we wait for it */
     sinew_task *t;
-    intptr_t result = sn_inject_spawn(rt, fn, arg, &t);
+    intptr_t result = sn_inject_spawn(rt, fn, arg, __builtin_return_address(0), &t);
     if (result == 0)
         result = sn_task_join(t);
     sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: free_runtime */

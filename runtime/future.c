@@ -5,6 +5,7 @@
 #include "runtime/await.h"
 #include "runtime/cancel.h"
 #include "runtime/join.h"
+#include "runtime/origin.h"
 #include "runtime/report.h"
 
 #include <sinew/task.h>
@@ -25,6 +26,8 @@ sinew_future *sinew_future_new(void)
     sn_store(&t->queue_worker, UINT16_MAX, relaxed); /* in nobody's queue */
     t->state = SN_TASK_STARTED;
     t->flags = SN_TASK_FUTURE;
+    if (SN_UNLIKELY(sn_origin_wanted()))
+        sn_origin_note(t, __builtin_return_address(0));
     return (sinew_future *)t;
 }
 

@@ -6,7 +6,7 @@
 #include "runtime/cancel.h"
 #include "runtime/inspect.h"
 #include "runtime/local.h"
-#include "runtime/name.h"
+#include "runtime/origin.h"
 #include "runtime/report.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
@@ -110,6 +110,8 @@ int sinew_group_spawn(sinew_group *g, sinew_fn fn, void *arg)
     bool refused = !sn_task_extend(t);
     if (!refused && sn_task_has_values(w->fiber->task))
         t->ext->values = sn_context_ref(w->fiber->task->ext->values);
+    if (!refused && w->runtime->debug)
+        sn_origin_note(t, __builtin_return_address(0));
     if (!refused) {
         t->flags |= SN_TASK_GROUP;
         t->ext->group = group;
@@ -143,7 +145,7 @@ void sn_group_child_done(struct sn_group *g, sinew_task *t, intptr_t result)
     ck_spinlock_lock(&g->lock);
     if (failed && g->error != 0) { /* reported before the group can end */
         ck_spinlock_unlock(&g->lock);
-        sn_report(sn_task_runtime(t), "a task of a group failed after another one had", sn_task_name(t), result);
+        sn_report_failed(sn_task_runtime(t), t, "a task of a group failed after another one had", result);
         failed = false;
         ck_spinlock_lock(&g->lock);
     }

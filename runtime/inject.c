@@ -3,6 +3,7 @@
 #include "runtime/inject.h"
 
 #include "runtime/local.h"
+#include "runtime/origin.h"
 
 #include <sinew/runtime.h>
 #include <stdlib.h>
@@ -62,7 +63,7 @@ void sn_inject_arrived(sn_worker *w, sinew_task *t)
         sn_pinned_push(w, &t->ext->message);
 }
 
-int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, sinew_task **out)
+int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, const void *caller, sinew_task **out)
 {
     if (sn_load(&rt->stopping, acquire))
         return -ESHUTDOWN;
@@ -70,6 +71,8 @@ int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, sinew_task **out)
     if (!t)
         return -ENOMEM;
     t->ext->values = sn_context_ref(sn_context_current());
+    if (rt->debug)
+        sn_origin_note(t, caller);
     if (!sn_inject(rt, t)) {
         sn_inject_drop(rt, t);
         return -ESHUTDOWN;
@@ -87,5 +90,5 @@ sinew_task *sinew_spawn_on(sinew_runtime *runtime, sinew_fn fn, void *arg)
     if (w && w->runtime == rt)
         return sinew_spawn(fn, arg);
     sinew_task *t = NULL;
-    return sn_inject_spawn(rt, fn, arg, &t) == 0 ? t : NULL;
+    return sn_inject_spawn(rt, fn, arg, __builtin_return_address(0), &t) == 0 ? t : NULL;
 }

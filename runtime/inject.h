@@ -19,8 +19,8 @@ void sn_inject_drop(sn_runtime *rt, sinew_task *t);
 bool sn_inject(sn_runtime *rt, sinew_task *t);
 
 /* sinew_spawn_on for who is no task of `rt`, which is not NULL, as `fn` is not: 0 and the task in *out, -ENOMEM, or
- * -ESHUTDOWN: the runtime is ending. */
-int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, sinew_task **out);
+ * -ESHUTDOWN: the runtime is ending. `caller`: the return address of the public call, for its origin. */
+int sn_inject_spawn(sn_runtime *rt, sinew_fn fn, void *arg, const void *caller, sinew_task **out);
 
 /* A worker has taken it out of the inbox. */
 void sn_inject_arrived(sn_worker *w, sinew_task *t);

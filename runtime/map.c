@@ -42,6 +42,7 @@
 #include "runtime/inspect.h"
 #include "runtime/local.h"
 #include "runtime/lock.h"
+#include "runtime/origin.h"
 #include "runtime/switch.h"
 #include "runtime/task_hot.h"
 
@@ -76,7 +77,7 @@ struct job {
     char *args;
     size_t stride;
     intptr_t *results;
-    const sinew_task *spawner;  /* NULL, unless it has task-local values */
+    const sinew_task *spawner;  /* NULL, unless it has task-local values, or in debug mode */
     sn_fiber *fiber;            /* the caller's */
     _Atomic uint32_t cancelled; /* by the shutdown only, or by a request */
     _Atomic uint32_t told;      /* has an element met what the caller was asked last, or not begun because of it? */
@@ -91,6 +92,7 @@ struct job {
     sinew_task **suspended;
     size_t offered_count, offered_capacity, suspended_count, suspended_capacity;
     stretch *others;
+    sn_origin origin; /* in debug mode: of the call, for all elements */
 };
 
 /* Never biased: who holds it may be in a rare fence, and who waits should then give its CPU away. */
@@ -373,6 +375,16 @@ SN_INLINE void *element(const job *j, size_t i)
     return (void *)((uintptr_t)j->args + i * j->stride);
 }
 
+/* What an element has of the caller. False: no memory. */
+static SN_NOINLINE bool inherit(const job *j, sinew_task *t)
+{
+    if (sn_task_has_values(j->spawner) && !sn_context_inherit(t, j->spawner))
+        return false;
+    if (j->fiber->runtime->debug)
+        sn_origin_keep(t, &j->origin);
+    return true;
+}
+
 /* Runs the elements of a stretch one after the other. A descriptor that nobody else has seen serves the next one. */
 static void run_stretch(stretch *s, sn_fiber *f)
 {
@@ -404,7 +416,7 @@ static void run_stretch(stretch *s, sn_fiber *f)
             record(j, i, -ENOMEM);
             continue;
         }
-        if (SN_UNLIKELY(j->spawner != NULL) && !sn_context_inherit(t, j->spawner)) {
+        if (SN_UNLIKELY(j->spawner != NULL) && !inherit(j, t)) {
             record(j, i, -ENOMEM);
             sn_task_unmake(w, t);
             t = NULL;
@@ -489,7 +501,10 @@ int sinew_map(sinew_fn fn, void *args, size_t stride, size_t n, intptr_t *result
     j.args = args;
     j.stride = stride;
     j.results = results;
-    j.spawner = sn_task_has_values(f->task) ? f->task : NULL;
+    bool debug = w->runtime->debug;
+    j.spawner = debug || sn_task_has_values(f->task) ? f->task : NULL;
+    if (debug)
+        sn_origin_take(&j.origin, __builtin_return_address(0));
     j.fiber = f;
     sn_store(&j.own.at, 0, relaxed);
     sn_store(&j.own.end, n, relaxed);

@@ -4,11 +4,14 @@
 
 #include "runtime/base.h"
 #include "runtime/clock.h"
+#include "runtime/slow.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+
+enum { SLOW_MS_MAX = 1000000000 };
 
 /* The cgroup's CPU quota, rounded up; 0 when there is none. */
 static unsigned quota_cpus(void)
@@ -50,23 +53,42 @@ unsigned sn_usable_cpus(void)
     return quota && quota < cpus ? quota : cpus;
 }
 
+/* A number from the environment; *value stays as it is if the variable is not set, or empty. 0 or -EINVAL. */
+static int from_environment(const char *variable, unsigned least, unsigned most, unsigned *value)
+{
+    const char *text = getenv(variable);
+    if (!text || !*text)
+        return 0;
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*end || number < least || number > most) {
+        sn_complain("the environment variable %s is \"%s\"; use a number from %u to %u", variable, text, least, most);
+        return -EINVAL;
+    }
+    *value = (unsigned)number;
+    return 0;
+}
+
 static int default_workers(unsigned *workers)
 {
-    const char *text = getenv("SINEW_WORKERS");
-    if (text && *text) {
-        char *end;
-        unsigned long value = strtoul(text, &end, 10);
-        if (*end || value < 1 || value > SINEW_WORKERS_MAX) {
-            sn_complain("the environment variable SINEW_WORKERS is \"%s\"; use a number from 1 to %u", text,
-                        SINEW_WORKERS_MAX);
-            return -EINVAL;
-        }
-        *workers = (unsigned)value;
-        return 0;
-    }
+    int r = from_environment("SINEW_WORKERS", 1, SINEW_WORKERS_MAX, workers);
+    if (r != 0 || *workers != 0)
+        return r;
     unsigned cpus = sn_usable_cpus();
     *workers = cpus < SINEW_WORKERS_MAX ? cpus : SINEW_WORKERS_MAX;
     return 0;
+}
+
+static int default_debug(sinew_options *opt)
+{
+    unsigned debug = opt->debug, slow_ms = 0;
+    int r = from_environment("SINEW_DEBUG", 0, 1, &debug);
+    if (r == 0 && opt->slow_step == 0)
+        r = from_environment("SINEW_SLOW_MS", 1, SLOW_MS_MAX, &slow_ms);
+    opt->debug = opt->debug || debug;
+    if (opt->slow_step == 0)
+        opt->slow_step = slow_ms ? SINEW_MS(slow_ms) : opt->debug ? SN_SLOW_DEFAULT : SINEW_FOREVER;
+    return r;
 }
 
 int sn_options_complete(const sinew_options *given, sinew_options *complete)
@@ -88,10 +110,20 @@ int sn_options_complete(const sinew_options *given, sinew_options *complete)
                     SINEW_BLOCKING_THREADS_MAX, SINEW_BLOCKING_THREADS_DEFAULT);
         return -EINVAL;
     }
+    if (complete->slow_step < 0) {
+        sn_complain(
+            "sinew_run_with: slow_step is %lld; use a time in nanoseconds, SINEW_FOREVER for no reports, or 0 for "
+            "the default",
+            (long long)complete->slow_step);
+        return -EINVAL;
+    }
+    int r = default_debug(complete);
+    if (r != 0)
+        return r;
     if (complete->blocking_threads == 0)
         complete->blocking_threads = SINEW_BLOCKING_THREADS_DEFAULT;
     if (complete->workers == 0) {
-        int r = default_workers(&complete->workers);
+        r = default_workers(&complete->workers);
         if (r != 0)
             return r;
     }

@@ -3,8 +3,20 @@
 #include "runtime/report.h"
 
 #include "runtime/name.h"
+#include "runtime/origin.h"
+#include "runtime/slow.h"
 
-void sn_report(sn_runtime *rt, const char *what, const char *name, intptr_t error)
+static void print(const sinew_error_report *report)
+{
+    long long us = report->took / SINEW_US(1);
+    if (report->took != 0)
+        sn_complain("%s: %s (%lld.%03lld s)", report->name, report->what, us / 1000000, us / 1000 % 1000);
+    else
+        sn_complain("%s: %s: %s (%ld)", report->name, report->what, strerror((int)-report->error), (long)report->error);
+    sn_origin_print(report->created, report->created_count);
+}
+
+void sn_report(sn_runtime *rt, const sinew_error_report *report)
 {
     sinew_error_handler handler = NULL;
     void *arg = NULL;
@@ -14,14 +26,23 @@ void sn_report(sn_runtime *rt, const char *what, const char *name, intptr_t erro
         arg = rt->report_arg;
         ck_spinlock_unlock(&rt->report_lock);
     }
-    sinew_error_report report = {.what = what, .name = name, .error = error};
     if (handler) {
         sn_tsan_acquire(&rt->report_lock);
-        handler(&report, arg);
+        handler(report, arg);
         sn_tsan_release(&rt->report_lock);
     } else {
-        sn_complain("%s: %s: %s (%ld)", name, what, strerror((int)-error), (long)error);
+        print(report);
     }
+}
+
+void sn_report_failed(sn_runtime *rt, sinew_task *t, const char *what, intptr_t error)
+{
+    const sn_origin *origin = sn_origin_of(t);
+    sn_report(rt, &(sinew_error_report){.what = what,
+                                        .name = sn_task_name(t),
+                                        .error = error,
+                                        .created_count = origin ? origin->count : 0,
+                                        .created = origin ? origin->frames : NULL});
 }
 
 void sn_report_unasked(sinew_task *t)
@@ -31,10 +52,10 @@ void sn_report_unasked(sinew_task *t)
         return;
     bool future = flags & SN_TASK_FUTURE;
     sn_worker *w = sn_worker_self();
-    sn_report(future ? (w ? w->runtime : NULL) : sn_task_runtime(t),
-              future ? "a future failed and nobody asked for its result"
-                     : "a task failed and nobody asked for its result",
-              sn_task_name(t), t->result);
+    sn_report_failed(future ? (w ? w->runtime : NULL) : sn_task_runtime(t), t,
+                     future ? "a future failed and nobody asked for its result"
+                            : "a task failed and nobody asked for its result",
+                     t->result);
 }
 
 int sinew_set_error_handler(sinew_error_handler handler, void *arg)
@@ -48,5 +69,7 @@ int sinew_set_error_handler(sinew_error_handler handler, void *arg)
     rt->report_handler = handler;
     rt->report_arg = arg;
     ck_spinlock_unlock(&rt->report_lock);
+    sn_slow_settle(rt);
+    sn_tsan_acquire(&rt->report_lock); /* what the one before has done */
     return 0;
 }

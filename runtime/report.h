@@ -10,7 +10,11 @@
 
 #include <sinew/runtime.h>
 
-void sn_report(sn_runtime *rt, const char *what, const char *name, intptr_t error);
+/* To the runtime's handler; NULL, or none set: a line on stderr. */
+void sn_report(sn_runtime *rt, const sinew_error_report *report);
+
+/* Of a task that has failed; the caller has a reference. */
+void sn_report_failed(sn_runtime *rt, sinew_task *t, const char *what, intptr_t error);
 
 /* The last reference of a task that failed goes. */
 void sn_report_unasked(sinew_task *t);

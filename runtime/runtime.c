@@ -12,8 +12,10 @@
 #include "runtime/inspect.h"
 #include "runtime/local.h"
 #include "runtime/options.h"
+#include "runtime/origin.h"
 #include "runtime/overflow.h"
 #include "runtime/report.h"
+#include "runtime/slow.h"
 #include "runtime/task_hot.h"
 
 #include <limits.h>
@@ -180,6 +182,9 @@ static void free_runtime(sn_runtime *rt)
     sn_stacks_destroy(&rt->stacks);
     sn_task_pool_destroy(rt->task_pool);
     sn_blocking_destroy(&rt->blocking);
+    sn_slow_free(rt);
+    if (rt->debug)
+        sn_origin_end();
     free(rt->workers);
     free(rt);
 }
@@ -195,6 +200,9 @@ static sn_runtime *new_runtime(const sinew_options *opt)
         return NULL;
     }
     rt->driver = &sn_driver_uring;
+    rt->debug = opt->debug;
+    if (rt->debug)
+        sn_origin_begin();
     rt->cpu_each = opt->workers <= sn_usable_cpus();
     rt->stack_bytes = opt->stack_bytes;
     rt->in_place_bytes = opt->stack_bytes / SN_IN_PLACE_SHARE;
@@ -219,7 +227,7 @@ static sn_runtime *new_runtime(const sinew_options *opt)
 }
 
 /* Starts the threads, runs the loop in this one, joins. 0, or why it could not start. */
-static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
+static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, const sinew_options *opt, const void *caller)
 {
     uint32_t n = rt->workers_count;
     sn_context_values *values = sn_context_current(); /* of the task whose blocking call this is, if any */
@@ -249,6 +257,8 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
             ;
     for (uint32_t i = 1; i < started && r == 0; i++)
         r = rt->workers[i].thread_result;
+    if (r == 0 && opt->slow_step != SINEW_FOREVER)
+        r = sn_slow_begin(rt, opt->slow_step);
 
     struct sigaction previous_interrupt;
     bool interrupt = false;
@@ -261,12 +271,14 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
         }
         if (rt->main_task && values)
             rt->main_task->ext->values = sn_context_ref(values);
+        if (rt->main_task && rt->debug)
+            sn_origin_note(rt->main_task, caller);
         if (rt->main_task)
             sn_task_push(self, rt->main_task);
         else
             r = -ENOMEM;
     }
-    if (r == 0 && !keep_sigint)
+    if (r == 0 && !opt->keep_sigint)
         interrupt = take_interrupt(rt, &previous_interrupt);
     sn_store(&s.decision, r == 0 ? 1 : 2, release);
     for (uint32_t i = 1; i < started; i++)
@@ -277,6 +289,7 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, bool keep_sigint)
         give_interrupt_back(&previous_interrupt);
     sn_blocking_end(&rt->blocking); /* what it still runs may wake workers */
     sn_callbacks_end(rt);
+    sn_slow_end(rt);    /* the same */
     see_guests_off(rt); /* before any driver is closed: they may be about to wake it */
     pthread_barrier_wait(&rt->end);
     sn_tsan_acquire(rt);
@@ -315,7 +328,7 @@ intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg)
         sn_complain("sinew_run: no memory for %u workers", complete.workers);
         return -ENOMEM;
     }
-    r = run_workers(rt, fn, arg, complete.keep_sigint);
+    r = run_workers(rt, fn, arg, &complete, __builtin_return_address(0));
     intptr_t result = r != 0 ? r : rt->main_result;
     if (r == 0 && rt->interrupt_handled && result == -ECANCELED)
         result = -EINTR;

@@ -9,6 +9,7 @@
 #include "runtime/local.h"
 #include "runtime/map.h"
 #include "runtime/name.h"
+#include "runtime/origin.h"
 #include "runtime/report.h"
 #include "runtime/shutdown.h"
 #include "runtime/task_hot.h"
@@ -30,10 +31,13 @@ sn_task_ext *sn_task_extend(sinew_task *t)
 
 void sn_task_free_ext(sinew_task *t)
 {
-    if (t->ext) {
+    sn_task_ext *ext = t->ext;
+    if (ext) {
         sn_task_forget_name(t);
-        sn_context_unref(t->ext->values);
-        free(t->ext);
+        sn_context_unref(ext->values);
+        if (ext->origin)
+            free(ext->origin);
+        free(ext);
         t->ext = NULL;
     }
 }
@@ -53,7 +57,8 @@ void sn_task_push(sn_worker *w, sinew_task *t)
     sn_notify(w);
 }
 
-static SN_NOINLINE sinew_task *spawn_slow(sn_worker *w, sinew_fn fn, void *arg)
+/* Also of every task in debug mode, as they all have an ext. */
+static SN_NOINLINE sinew_task *spawn_slow(sn_worker *w, sinew_fn fn, void *arg, const void *caller)
 {
     const sinew_task *self = w->fiber->task;
     sinew_task *t = sn_runq_reserve(&w->runq) ? sn_task_make(w, fn, arg) : NULL;
@@ -61,6 +66,8 @@ static SN_NOINLINE sinew_task *spawn_slow(sn_worker *w, sinew_fn fn, void *arg)
         sn_task_unmake(w, t);
         t = NULL;
     }
+    if (t && w->runtime->debug)
+        sn_origin_note(t, caller);
     if (t)
         sn_task_push(w, t);
     return t;
@@ -81,7 +88,7 @@ sinew_task *sinew_spawn(sinew_fn fn, void *arg)
         return NULL;
     sinew_task *t = w->free_tasks;
     if (SN_UNLIKELY(!t || self->ext || sn_runq_full(&w->runq)))
-        return spawn_slow(w, fn, arg);
+        return spawn_slow(w, fn, arg, __builtin_return_address(0));
     w->free_tasks = t->next;
     sn_task_init(w, t, fn, arg);
     sn_runq_put(&w->runq, (sn_entry)t); /* to the position that `place` says: nothing was pushed since */
@@ -139,6 +146,8 @@ sinew_task *sinew_spawn_with(const sinew_spawn_options *opt, sinew_fn fn, void *
         free(name);
         return NULL;
     }
+    if (w->runtime->debug)
+        sn_origin_note(t, __builtin_return_address(0));
     if (opt->eager) {
         if (sn_side_call(w->fiber, t->ext ? t->ext->stack_bytes : 0, side_start, t) == SN_SIDE_NO_MEMORY)
             sn_task_finish(t, -ENOMEM);

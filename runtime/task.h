@@ -60,6 +60,7 @@ typedef struct sn_task_ext {
     char *name;                              /* owned; name.c */
     sinew_task *named_next, *named_previous; /* under the lock of names */
     struct sn_context_values *values;        /* task-local ones, owned; local.h */
+    struct sn_origin *origin;                /* owned; origin.h */
     size_t stack_bytes;
     struct sn_group *group;
     sinew_task *sibling_next, *sibling_previous; /* under the group's lock */

@@ -119,6 +119,8 @@ struct sn_runtime {
     ck_spinlock_t report_lock;
     sinew_error_handler report_handler; /* NULL: a line on stderr */
     void *report_arg;
+    bool debug;                     /* sinew_options; origin.h */
+    struct sn_slow *slow;           /* slow.h; NULL: nobody watches */
     struct sn_embedding *embedding; /* embed.c; NULL: a sinew_run */
     sn_runtime *next;               /* inspect.c */
     _Atomic uint32_t guests;        /* threads that are not its workers and use it still: sn_guest_enter, join.c */

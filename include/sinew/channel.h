@@ -16,8 +16,8 @@
  * began to receive by the sender whom it made room.
  *
  * Any number of tasks and plain threads may use a channel at once. A plain thread that has to wait is blocked, and
- * nothing can cancel it but a close. In an error handler (sinew/runtime.h) send and receive give -EPERM where they would
- * wait.
+ * nothing can cancel it but a close. In an error handler (sinew/runtime.h) send and receive give -EPERM where they
+ * would wait.
  *
  * Elements are copied with the channel locked: let large ones (beyond some hundred bytes) be pointers.
  */

@@ -41,6 +41,17 @@ typedef struct sinew_options {
     bool keep_sigint;
     /* Threads for sinew_blocking at most, started when needed; at most SINEW_BLOCKING_THREADS_MAX. Default 64. */
     unsigned blocking_threads;
+    /* Debug mode: every task and future keeps where it was made (sinew_task_created_at), which is shown with its
+     * errors, in the report of a deadlock and in those of slow tasks; and slow_step has a default. Spawning then takes
+     * some microseconds. The environment variable SINEW_DEBUG=1 switches it on for all runtimes of the process. (Not
+     * to be taken for a debug build of sinew, -DSINEW_DEBUG=ON for CMake, which checks sinew's own insides and the use
+     * of handles; either goes without the other.) Follows asyncio's debug mode. */
+    bool debug;
+    /* A task that runs for at least so long without suspending is reported to the error handler
+     * (sinew_error_report.took); SINEW_FOREVER: none is. Default: the environment variable SINEW_SLOW_MS (milliseconds)
+     * if set, otherwise 100 ms in debug mode and SINEW_FOREVER without. A thread looks at the workers four times in
+     * that time, though at most every millisecond; tasks do not notice. Follows loop.slow_callback_duration. */
+    sinew_time slow_step;
 } sinew_options;
 
 /*
@@ -110,19 +121,33 @@ SINEW_API sinew_task *sinew_spawn_on(sinew_runtime *rt, sinew_fn fn, void *arg);
  * task can. */
 SINEW_API intptr_t sinew_task_join(sinew_task *task);
 
-/* What is said of an error that nobody asked for. */
+/*
+ * What is said of an error that nobody asked for, or of a slow task (took != 0). All that it points to is valid during
+ * the call.
+ *
+ * A slow task ran for `took` without suspending, or a little longer. It is reported when it has suspended or ended; one
+ * that goes on is also reported meanwhile, at ten times the limit (sinew_options.slow_step), a hundred times, and so
+ * on. Tasks that run in place on the stack of one that awaits them have times of their own, as in asyncio; a yield that
+ * finds nobody to yield to ends a time, too. Work in sinew_blocking's threads is not looked at. What is longer than the
+ * limit by less than a quarter may be missed.
+ */
 typedef struct sinew_error_report {
-    const char *what; /* a sentence */
-    const char *name; /* of the task; valid during the call */
-    intptr_t error;   /* a negative errno */
+    const char *what;     /* a sentence */
+    const char *name;     /* of the task */
+    intptr_t error;       /* a negative errno; 0: a slow task */
+    sinew_time took;      /* a slow task's; otherwise 0 */
+    size_t created_count; /* in debug mode, where the task was made: see sinew_task_created_at */
+    void *const *created;
 } sinew_error_report;
 
 /* Called in whatever thread the last reference went, which may be inside of another call of sinew: it must not suspend.
- */
+ * Slow tasks are reported by a thread that is none of the workers, while they may still run. */
 typedef void (*sinew_error_handler)(const sinew_error_report *report, void *arg);
 
-/* Sets the handler of the caller's runtime; NULL: a line on stderr, the default. 0, or -EPERM outside of a task. Never
- * suspends. Follows loop.set_exception_handler. */
+/* Sets the handler of the caller's runtime; NULL: a line on stderr, the default, and below it, in
+ * debug mode, where the task was made. 0, or -EPERM outside of a task. Waits for a report of a slow task that is being
+ * made; after that the handler from before is called for none any more. Never suspends. Follows
+ * loop.set_exception_handler. */
 SINEW_API int sinew_set_error_handler(sinew_error_handler handler, void *arg);
 
 /* One task of a listing. */

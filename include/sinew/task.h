@@ -10,10 +10,11 @@
  * each use one up; sinew_ref makes another. The last reference gone, the task still runs to its end. Debug builds stop
  * with a message when a handle is used after its last reference.
  *
- * All calls here except sinew_done, sinew_result, sinew_name, sinew_cancel, sinew_ref and sinew_detach are for tasks
- * of the runtime that owns the handle: outside of a task they return -EPERM (or NULL, false), in a task of another
- * runtime -EXDEV (the reference is then not used up, but by the gathers). A plain thread waits with sinew_task_join.
- * Handles end with their runtime: once sinew_run has returned none may be used, in any thread.
+ * All calls here except sinew_done, sinew_result, sinew_name, sinew_task_created_at, sinew_cancel, sinew_ref and
+ * sinew_detach are for tasks of the runtime that owns the handle: outside of a task they return -EPERM (or NULL,
+ * false), in a task of another runtime -EXDEV (the reference is then not used up, but by the gathers). A plain thread
+ * waits with sinew_task_join. Handles end with their runtime: once sinew_run has returned none may be used, in any
+ * thread.
  *
  * Errors. A task that ended with an error (other than -ECANCELED) whose result nobody has had by the time its last
  * reference goes is reported to the error handler (sinew_set_error_handler), by default with a line on stderr; not if
@@ -190,6 +191,15 @@ SINEW_API intptr_t sinew_result(sinew_task *task);
 
 /* The task's name, valid while the caller holds its reference; "Task-N" unless one was given. NULL gives "(none)". */
 SINEW_API const char *sinew_name(const sinew_task *task);
+
+/*
+ * Where a task was made, in debug mode (sinew_options): the return addresses of the calls that led to its spawn,
+ * innermost first, from the caller of sinew_spawn on; ten at most. Of a future (sinew_future_task) those that led to
+ * sinew_future_new, of an element of a map those to sinew_map. Writes up to `max` of them and returns how many there
+ * are; 0 when none were kept, or for NULL. backtrace_symbols(3) and addr2line(1) give them names. Any thread. Never
+ * suspends. Follows the source_traceback of asyncio.
+ */
+SINEW_API size_t sinew_task_created_at(const sinew_task *task, void **frames, size_t max);
 
 SINEW_END_DECLS
 #endif
