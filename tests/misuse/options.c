@@ -35,6 +35,8 @@ static void options_out_of_range_give_einval_and_a_line(void **state)
         {.workers = 2, .stack_bytes = SIZE_MAX},
         {.workers = 2, .blocking_threads = SINEW_BLOCKING_THREADS_MAX + 1},
         {.workers = 2, .blocking_threads = UINT32_MAX},
+        {.workers = 2, .slow_step = -1},
+        {.workers = 2, .slow_step = INT64_MIN, .debug = true},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         child_end end;
@@ -67,6 +69,9 @@ static void the_limits_themselves_work(void **state)
         {.workers = (unsigned)scaled(SINEW_WORKERS_MAX, 32)},
         {.workers = 2, .blocking_threads = 1},
         {.workers = 2, .blocking_threads = SINEW_BLOCKING_THREADS_MAX},
+        {.workers = 2, .slow_step = 1},
+        {.workers = 2, .slow_step = SINEW_FOREVER - 1, .debug = true},
+        {.workers = 2, .slow_step = SINEW_FOREVER, .debug = true},
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         int descriptors = count_descriptors();
@@ -92,9 +97,14 @@ IN_RUNTIME(spawn_options_out_of_range_give_no_task)
     return 0;
 }
 
+struct variable {
+    const char *name, *value;
+};
+
 static int run_with_environment(void *arg)
 {
-    setenv("SINEW_WORKERS", arg, 1);
+    const struct variable *v = arg;
+    setenv(v->name, v->value, 1);
     intptr_t r = sinew_run(small_work, NULL);
     /* Refused or passed over, but not obeyed and no crash. */
     CHECK(r == 6 || r == -EINVAL);
@@ -106,14 +116,15 @@ static void nonsense_in_the_environment_does_no_harm(void **state)
     (void)state;
     static const char *const values[] = {"",    "0",   "-1",   "1000000", "99999999999999999999",
                                          "abc", "2x2", "0x10", " ",       "3.5"};
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-        char value[32];
-        snprintf(value, sizeof value, "%s", values[i]);
-        child_end end;
-        assert_true(run_child(run_with_environment, value, &end));
-        if (end.code != 0)
-            child_fail(values[i], &end);
-    }
+    static const char *const names[] = {"SINEW_WORKERS", "SINEW_DEBUG", "SINEW_SLOW_MS"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+            struct variable v = {names[k], values[i]};
+            child_end end;
+            assert_true(run_child(run_with_environment, &v, &end));
+            if (end.code != 0)
+                child_fail(values[i], &end);
+        }
 }
 
 TEST_MAIN(cmocka_unit_test(options_out_of_range_give_einval_and_a_line), cmocka_unit_test(the_limits_themselves_work),

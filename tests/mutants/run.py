@@ -135,6 +135,20 @@ MUTANTS = [
            "                c->found[i] = swapped;\n                j--;\n"),
     Mutant("the frames of tasks on one stack are not told apart", "A228", "runtime/unwind.c",
            "(low > w->part.high || ", "("),
+    Mutant("a yield to nobody ends no step", "A224", "runtime/slow.c", " && a->budget == b->budget", ""),
+    Mutant("a step that goes on is reported only at its end", "A224", "runtime/slow.c",
+           "    if (p->slow && p->took >= p->report_at) {", "    if (false) {"),
+    Mutant("a slow step that has ended is not reported", "A224", "runtime/slow.c",
+           "        if (p->slow)\n            report(s, p, true);\n", ""),
+    Mutant("the last step of a run is not reported", "A224", "runtime/slow.c",
+           "    visit_all(s); /* no step is left: those that were slow are reported */\n", ""),
+    Mutant("a report that is due does not keep a deadlock away", "A224", "runtime/deadlock.c", "sn_slow_busy(rt) || ", ""),
+    Mutant("a handler that was replaced may still run", "A224", "runtime/report.c", "    sn_slow_settle(rt);\n", ""),
+    Mutant("the watcher counts as a thread that may wake tasks", "A226", "runtime/deadlock.c", " + (rt->slow != NULL)", ""),
+    Mutant("the frames of a spawn begin inside of sinew", "A226", "runtime/task.c",
+           "        sn_origin_note(t, caller);", "        sn_origin_note(t, NULL);"),
+    Mutant("what elements of a map spawn keeps nothing", "A226", "runtime/map.c",
+           "        sn_origin_keep(t, &j->origin);\n", "        (void)t;\n"),
 ]
 
 
