@@ -92,7 +92,8 @@ void sn_as_completed_fire(sn_waiter *waiter, intptr_t result)
 
 /* Not the fiber: that may run another task in place between two calls. */
 const sn_wait_kind sn_kind_as_completed = {
-    sn_as_completed_fire, NULL, "sinew_as_completed", offsetof(node, it), offsetof(iterator, owner), SN_AWAITER_TASK};
+    sn_as_completed_fire,      NULL,           NULL, "sinew_as_completed", offsetof(node, it),
+    offsetof(iterator, owner), SN_AWAITER_TASK};
 
 static void expire(sn_timer *timer)
 {

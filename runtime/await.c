@@ -43,7 +43,8 @@ static void fire(sn_waiter *waiter, intptr_t result)
     sn_guest_leave(guest);
 }
 
-const sn_wait_kind sn_kind_await = {fire, forward, "sinew_await", -1, offsetof(sn_parked, fiber), SN_AWAITER_FIBER};
+const sn_wait_kind sn_kind_await = {
+    fire, forward, NULL, "sinew_await", -1, offsetof(sn_parked, fiber), SN_AWAITER_FIBER};
 
 bool sn_parked_add(sn_parked *p, sn_fiber *f, sinew_task *t)
 {

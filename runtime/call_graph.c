@@ -187,6 +187,17 @@ static const char *call_of_frame(const sn_frame *frame)
     return *kind ? (*kind)->call : "";
 }
 
+/* NULL: none; who spawned an eager task does not wait for it. */
+static const char *call_of_side_call(const sn_fiber *f)
+{
+    if (!f->side_caller || f->slice || !f->entry)
+        return NULL;
+    const sn_wait_kind *const *kind = sn_wait_kinds;
+    while (*kind && (*kind)->entry != f->entry)
+        kind++;
+    return *kind ? (*kind)->call : NULL;
+}
+
 /* Room for the caller's list and `more`; with the lock held nothing can be allocated. */
 static bool find_waiters(capture *c, sinew_task *t)
 {
@@ -314,8 +325,8 @@ static bool look_at(capture *c, node *n, const sn_fiber *f, hold how)
     if (outer) {
         part.high = sn_frame_address(outer);
         found(c, outer->task, call_of_frame(outer));
-    } else if (f->side_caller && !f->slice) {
-        found(c, f->side_caller->task, sn_kind_gather.call);
+    } else if (call_of_side_call(f)) {
+        found(c, f->side_caller->task, call_of_side_call(f));
     }
     n->graph.state = running && innermost ? SINEW_TASK_RUNNING : SINEW_TASK_WAITING;
     take_frames(c, n, f, running, running && innermost, part);

@@ -56,9 +56,6 @@ static void fire(sn_waiter *waiter, intptr_t result)
         sn_unpark(f);
 }
 
-const sn_wait_kind sn_kind_gather = {
-    fire, NULL, "sinew_gather", offsetof(node, gather), offsetof(gather, fiber), SN_AWAITER_FIBER};
-
 static void record(gather *g, size_t i, intptr_t result)
 {
     if (g->results)
@@ -121,6 +118,9 @@ static void run_children(void *arg)
     g->next = i;
     g->left = left;
 }
+
+const sn_wait_kind sn_kind_gather = {
+    fire, NULL, run_children, "sinew_gather", offsetof(node, gather), offsetof(gather, fiber), SN_AWAITER_FIBER};
 
 static void run_unstarted(gather *g)
 {

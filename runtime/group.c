@@ -181,7 +181,7 @@ static void forward(sn_frame *frame)
     }
 }
 
-const sn_wait_kind sn_kind_group = {NULL,           forward, "sinew_group", -1, offsetof(struct sn_group, owner),
+const sn_wait_kind sn_kind_group = {NULL,           forward, NULL, "sinew_group", -1, offsetof(struct sn_group, owner),
                                     SN_AWAITER_TASK};
 
 /* One of the oldest children, if it has not started and waits in this worker's queue; NULL: none of them. */

@@ -14,19 +14,8 @@
 #ifndef SN_INSPECT_H
 #define SN_INSPECT_H
 
+#include "runtime/inspect_record.h"
 #include "runtime/task.h"
-
-/* A call that waits for tasks. */
-typedef struct sn_wait_kind {
-    void (*fire)(sn_waiter *waiter, intptr_t result); /* of its nodes in lists of waiters; NULL: it has none */
-    void (*poll)(sn_frame *frame);                    /* of its frames around tasks in place; NULL: it has none */
-    const char *call;
-    int32_t record;      /* where in the node the pointer to the call's record is; -1: the node is the record */
-    int32_t awaiter;     /* where in the record who waits is */
-    uint32_t awaiter_is; /* SN_AWAITER_* */
-} sn_wait_kind;
-
-enum { SN_AWAITER_FIBER, SN_AWAITER_TASK };
 
 extern const sn_wait_kind sn_kind_await, sn_kind_gather, sn_kind_wait, sn_kind_select, sn_kind_as_completed,
     sn_kind_group;
@@ -35,40 +24,6 @@ extern const sn_wait_kind sn_kind_map;
 
 /* All of them, NULL at the end. */
 extern const sn_wait_kind *const sn_wait_kinds[];
-
-#define SN_INSPECT_MAGIC   "sinew inspect 1" /* 16 bytes with its end */
-#define SN_INSPECT_SECTION ".sinew.inspect"
-
-/* Offsets and sizes in bytes, in the process that is looked at. */
-typedef struct sn_layout {
-    uint32_t runtime_next, runtime_workers, runtime_workers_count, runtime_pool, runtime_main_task, runtime_embedding;
-    uint32_t worker_bytes, worker_fiber, worker_index, worker_thread_id;
-    uint32_t pool_slabs, pool_carve;
-    uint32_t slab_next, slab_base, slab_bytes;
-    uint32_t chunk_bytes, task_bytes; /* the first descriptor's place of each chunk is its head */
-    uint32_t task_waiters, task_arg, task_fiber, task_ext, task_state, task_flags, task_cancel, task_queue_worker;
-    uint32_t ext_name, ext_group;
-    uint32_t group_owner;
-    uint32_t fiber_context, fiber_task, fiber_frame, fiber_side_caller, fiber_slice, fiber_wakes, fiber_stack_low;
-    uint32_t frame_outer, frame_task, frame_poll;
-    uint32_t waiter_next, waiter_fire;
-    uint32_t kind_fire, kind_poll, kind_call, kind_record, kind_awaiter, kind_awaiter_is;
-    uint32_t state_new, state_started;
-    uint32_t flag_group, flag_helper;
-    uint32_t fiber_parked; /* a bit of fiber_wakes */
-    uint32_t waiters_tags; /* bits of task_waiters that are no address */
-    uint32_t waiters_done; /* one of them */
-} sn_layout;
-
-typedef struct sn_inspection {
-    char magic[sizeof SN_INSPECT_MAGIC];
-    uint32_t bytes;        /* of this struct */
-    uint32_t layout_bytes; /* both together tell whether the reader knows all of it */
-    sn_layout layout;
-    const sn_wait_kind *const *kinds; /* sn_wait_kinds */
-    const sn_wait_kind *map_kind;
-    sn_runtime *runtimes; /* by runtime_next */
-} sn_inspection;
 
 /* A runtime begins and ends. */
 void sn_inspect_add(sn_runtime *rt);

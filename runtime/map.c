@@ -184,7 +184,7 @@ void sn_map_helper_ended(sinew_task *t)
 }
 
 /* Not the fiber: that runs elements itself. */
-const sn_wait_kind sn_kind_map = {NULL, forward, "sinew_map", -1, offsetof(job, own.frame.task), SN_AWAITER_TASK};
+const sn_wait_kind sn_kind_map = {NULL, forward, NULL, "sinew_map", -1, offsetof(job, own.frame.task), SN_AWAITER_TASK};
 
 /* Gives the range to the job's list; the lock is held. False: no memory. */
 static bool give(job *j, size_t at, size_t end)

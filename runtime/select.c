@@ -211,7 +211,8 @@ static void task_ended(sn_waiter *waiter, intptr_t result)
 }
 
 const sn_wait_kind sn_kind_select = {
-    task_ended, NULL, "sinew_select", offsetof(node, task.selection), offsetof(selection, fiber), SN_AWAITER_FIBER};
+    task_ended,      NULL, NULL, "sinew_select", offsetof(node, task.selection), offsetof(selection, fiber),
+    SN_AWAITER_FIBER};
 
 static void time_passed(sn_timer *timer)
 {

@@ -55,7 +55,7 @@ static void fire(sn_waiter *waiter, intptr_t result)
 }
 
 const sn_wait_kind sn_kind_wait = {
-    fire, NULL, "sinew_wait", offsetof(node, wait), offsetof(wait, fiber), SN_AWAITER_FIBER};
+    fire, NULL, NULL, "sinew_wait", offsetof(node, wait), offsetof(wait, fiber), SN_AWAITER_FIBER};
 
 static void expire(sn_timer *timer)
 {
