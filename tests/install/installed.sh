@@ -64,6 +64,8 @@ exports)
     [ -z "$missing" ] || fail "declared but not in libsinew.so: $missing"
     [ -z "$surplus" ] || fail "in libsinew.so but in no public header: $surplus"
     needs "$lib/libsinew.so" libboost && fail "libsinew.so needs a Boost library to run"
+    # The tool is only there where libdw was.
+    [ ! -e "$prefix/bin/sinew" ] || "$prefix/bin/sinew" --version >/dev/null || fail "the program sinew does not run"
     readelf -d "$lib/libsinew.so" | grep -q 'SONAME.*\[libsinew\.so\.0\]' || fail "the soname is not libsinew.so.0"
     ;;
 pkg-config)
