@@ -36,11 +36,7 @@ static void fire(sn_waiter *waiter, intptr_t result)
 {
     (void)result;
     sn_parked *p = SN_CONTAINER(waiter, sn_parked, waiter);
-    sn_fiber *f = p->fiber;
-    sn_runtime *guest = sn_guest_enter(f->runtime); /* who completes a future */
-    sn_store(&p->done, 1, release);                 /* the node may be gone after this */
-    sn_unpark(f);
-    sn_guest_leave(guest);
+    sn_unpark_done(p->fiber, &p->done);
 }
 
 const sn_wait_kind sn_kind_await = {

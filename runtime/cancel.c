@@ -138,7 +138,10 @@ bool sinew_cancel(sinew_task *t)
         sn_task_asked(t); /* who cancels it does not care for its error */
         return false;
     }
-    if (sn_cancel_request(t, SN_CANCEL_PENDING, true)) {
+    sn_runtime *rt = sn_task_runtime(t), *guest = rt ? sn_guest_enter(rt) : NULL;
+    bool told = sn_cancel_request(t, SN_CANCEL_PENDING, true);
+    sn_guest_leave(guest);
+    if (told) {
         pass_on_here(t);
         return true;
     }

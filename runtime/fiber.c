@@ -123,7 +123,8 @@ SN_NOINLINE sn_worker *sn_suspend_special(sn_worker *w, sn_fiber *f, sn_after *a
     return sn_switch(w, f, to, after);
 }
 
-void sn_unpark(sn_fiber *f)
+/* `inside`: w is a worker of the fiber's runtime. */
+SN_INLINE void unpark(sn_worker *w, bool inside, sn_fiber *f)
 {
     sn_tsan_release(f);
     uint32_t old = sn_load(&f->wakes, relaxed);
@@ -131,13 +132,37 @@ void sn_unpark(sn_fiber *f)
         ;
     if (!(old & SN_FIBER_PARKED))
         return;
-    sn_worker *w = sn_worker_self();
-    if (SN_LIKELY(w && w->runtime == f->runtime && f->pinned < 0 && !w->looking && !sn_runq_full(&w->runq))) {
+    if (SN_LIKELY(inside && f->pinned < 0 && !w->looking && !sn_runq_full(&w->runq))) {
         sn_runq_put(&w->runq, (sn_entry)f | SN_ENTRY_FIBER); /* what sn_ready does, in short */
         sn_notify(w);
     } else {
         sn_ready(f);
     }
+}
+
+void sn_unpark(sn_fiber *f)
+{
+    sn_worker *w = sn_worker_self();
+    unpark(w, w && w->runtime == f->runtime, f);
+}
+
+static SN_NOINLINE void unpark_from_outside(sn_fiber *f, _Atomic uint32_t *done)
+{
+    sn_runtime *guest = sn_guest_enter(f->runtime);
+    sn_store(done, 1, release);
+    unpark(NULL, false, f);
+    sn_guest_leave(guest);
+}
+
+void sn_unpark_done(sn_fiber *f, _Atomic uint32_t *done)
+{
+    sn_worker *w = sn_worker_self();
+    if (SN_UNLIKELY(!w || w->runtime != f->runtime)) {
+        unpark_from_outside(f, done);
+        return;
+    }
+    sn_store(done, 1, release);
+    unpark(w, true, f);
 }
 
 /* A fiber's whole life: tasks and side calls, one after the other, until nothing is left for it; then the pool. The

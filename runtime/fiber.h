@@ -102,6 +102,9 @@ struct sn_fiber {
 /* Records a wake, and queues the fiber if it was parked. Any thread. `f` may be a finished task's: then nothing
  * happens. */
 void sn_unpark(sn_fiber *f);
+/* The same after storing 1 to *done: from then on the task may go on and end, and all of it be gone. Threads outside of
+ * the runtime are its guests meanwhile (worker.h). */
+void sn_unpark_done(sn_fiber *f, _Atomic uint32_t *done);
 
 /* R: takes note of all wakes so far. The caller looks at its conditions again before it parks. */
 SN_INLINE void sn_fiber_see(sn_fiber *f)

@@ -90,10 +90,7 @@ SN_INLINE void sn_waiting_grant(sn_waiting *n)
 {
     sn_fiber *f = n->fiber;
     if (SN_LIKELY(f != NULL)) {
-        sn_runtime *guest = sn_guest_enter(f->runtime);
-        sn_store(&n->granted, 1, release);
-        sn_unpark(f);
-        sn_guest_leave(guest);
+        sn_unpark_done(f, &n->granted);
     } else {
         sn_thread_wait *thread = n->thread;
         sn_store(&n->granted, 1, release);
