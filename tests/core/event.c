@@ -282,7 +282,7 @@ static intptr_t set_first(void *arg)
  * set when nothing else ends the second wait, so one that was ended by the request finds it unset. */
 IN_RUNTIME(a_second_cancel_while_the_first_one_waits_for_the_grant_is_not_late)
 {
-    enum { CROWD = 20000, ROUNDS = 5 };
+    enum { CROWD = 20000, ROUNDS = 2 };
     static sinew_task *crowd[CROWD];
     int n = (int)scaled(CROWD, CROWD / 10);
     for (int round = 0; round < ROUNDS; round++) {
