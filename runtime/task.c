@@ -227,7 +227,11 @@ bool sn_task_add_waiter(sinew_task *t, sn_waiter *w)
     uintptr_t v = sn_task_lock_waiters(t);
     if (v == SN_WAITERS_DONE)
         return false;
-    w->next = (sn_waiter *)v;
+    sn_waiter *newest = (sn_waiter *)v;
+    w->next = newest;
+    w->previous = NULL;
+    if (newest)
+        newest->previous = w;
     sn_task_unlock_waiters(t, (uintptr_t)w);
     return true;
 }
@@ -237,16 +241,12 @@ bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
     uintptr_t v = sn_task_lock_waiters(t);
     if (v == SN_WAITERS_DONE)
         return false;
-    bool found = false;
-    sn_waiter *list = (sn_waiter *)v;
-    for (sn_waiter **at = &list; *at; at = &(*at)->next)
-        if (*at == w) {
-            *at = w->next;
-            found = true;
-            break;
-        }
-    sn_task_unlock_waiters(t, (uintptr_t)list);
-    return found;
+    sn_waiter *newest = (sn_waiter *)v;
+    *(w->previous ? &w->previous->next : &newest) = w->next;
+    if (w->next)
+        w->next->previous = w->previous;
+    sn_task_unlock_waiters(t, (uintptr_t)newest);
+    return true;
 }
 
 static void fire_waiters(sinew_task *t, intptr_t result)

@@ -51,7 +51,7 @@ enum {
 
 typedef struct sn_waiter sn_waiter;
 struct sn_waiter {
-    sn_waiter *next;
+    sn_waiter *next, *previous;                       /* both ways: one of very many is taken out of the middle */
     void (*fire)(sn_waiter *waiter, intptr_t result); /* with the waiters lock held: touches the node last of all */
 };
 
@@ -166,7 +166,7 @@ void sn_task_unlock_waiters(sinew_task *t, uintptr_t list);
 
 /* False: the task has ended, `w` was not added. */
 bool sn_task_add_waiter(sinew_task *t, sn_waiter *w);
-/* False: it has fired. */
+/* Of one that was added. False: it has fired. */
 bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w);
 
 /* Debug builds: stops if the handle was used up. `consumes`: the call wants a reference of its own, so that the one of

@@ -373,7 +373,28 @@ IN_RUNTIME(waiting_often_on_a_long_lived_task_leaves_nothing_behind)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(all_completed_returns_when_all_have_ended),
+/* Each place of the array is a waiter of the task, and is taken off when the wait ends: were the time of one to grow
+ * with the number of the others, this would not end before the alarm. */
+IN_RUNTIME(one_task_may_be_waited_for_very_many_times)
+{
+    enum { TIMES = 500000 };
+    sinew_task **tasks = malloc(TIMES * sizeof *tasks);
+    if (!CHECK(tasks != NULL))
+        return 0;
+    gate g;
+    gate_init(&g, 7);
+    sinew_task *t = sinew_spawn(gate_pass, &g);
+    for (int i = 0; i < TIMES; i++)
+        tasks[i] = t;
+    CHECK_EQ(sinew_wait(tasks, TIMES, SINEW_ALL_COMPLETED, 0, NULL), 0);
+    gate_open(&g, 1);
+    CHECK_EQ(sinew_wait(tasks, TIMES, SINEW_ALL_COMPLETED, SINEW_FOREVER, NULL), TIMES);
+    free(tasks);
+    return sinew_await(t) - 7;
+}
+
+TEST_MAIN(cmocka_unit_test(one_task_may_be_waited_for_very_many_times),
+          cmocka_unit_test(all_completed_returns_when_all_have_ended),
           cmocka_unit_test(first_completed_returns_when_one_has_ended),
           cmocka_unit_test(first_exception_passes_over_values_and_cancels),
           cmocka_unit_test(first_exception_without_one_waits_for_all),
