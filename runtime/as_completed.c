@@ -190,6 +190,7 @@ static void release_node(node *n)
 static void end(iterator *it)
 {
     it->magic = 0;
+    sn_count_open(it->fiber, -1);
     sn_timer_disarm(&it->timer);
     for (size_t i = 0; i < it->n; i++)
         if (it->nodes[i].task)
@@ -233,6 +234,7 @@ int sinew_as_completed_begin(sinew_as_completed *handle, sinew_task *const *task
                      .left = n,
                      .timer.fire = expire};
     nodes[n] = (node){.it = it};
+    sn_count_open(it->fiber, 1);
     size_t running = watch(it);
     if (running == 0 || timeout == SINEW_FOREVER)
         return 0;

@@ -106,9 +106,17 @@ static bool wait_for_a_call(sn_blocking *b)
     return b->first || b->ending;
 }
 
+static _Thread_local sn_runtime *pool_of;
+
+sn_runtime *sn_blocking_runtime(void)
+{
+    return pool_of;
+}
+
 static void *thread_main(void *arg)
 {
     sn_blocking *b = arg;
+    pool_of = b->runtime;
     pthread_mutex_lock(&b->lock);
     do {
         for (call *c; (c = b->first) != NULL;) {

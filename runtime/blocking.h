@@ -38,6 +38,9 @@ typedef struct sn_blocking {
 /* A thread that takes no signals. 0 or an errno. */
 int sn_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
 
+/* Whose pool the calling thread belongs to; NULL: none. */
+sn_runtime *sn_blocking_runtime(void);
+
 int sn_blocking_init(sn_blocking *b, sn_runtime *rt, unsigned threads_max); /* 0 or -errno; no thread yet */
 void sn_blocking_destroy(sn_blocking *b);
 

@@ -11,11 +11,15 @@
  *
  * The runtime lists what waits and what has fired, under its lock. Whoever changes a callback to FIRED or TAKEN decides
  * what becomes of it. Locks: the task's list of waiters is locked while a callback fires, so nobody asks for
- * that one with the runtime's held; who removes takes it out of the runtime's list first, and then waits, in
- * sn_task_remove_waiter, until a fire that has come too late has passed.
+ * that one with the runtime's held.
  *
- * A callback enters the task's list before the runtime's, where others find it to remove it: who removes it must find
- * it in both. It may fire, run and be over before its registration returns, which therefore has a reference.
+ * Who removes looks through the task's list, with its lock held. A task that has ended has none: all its callbacks are
+ * made ready together, before the first of them can run, though their fires come one after the other. The end of the
+ * runtime takes what it lists, and then waits, in sn_task_remove_waiter, until a fire that has come too late has
+ * passed.
+ *
+ * A callback enters the task's list before the runtime's; in between it can be removed by nobody. It may
+ * fire, run and be over before its registration returns, which therefore has a reference.
  */
 #include "runtime/callback.h"
 
@@ -140,24 +144,21 @@ int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg)
     return 0;
 }
 
-/* Takes one of them out of the list; NULL: none. */
-static sn_callback *take(sn_runtime *rt, const sinew_task *task, sinew_done_fn fn)
+/* Is it one that waits? Then it is nobody else's any more. */
+static bool take(sn_callback *c)
 {
-    ck_spinlock_lock(&rt->callbacks_lock);
-    sn_callback *c = rt->callbacks_waiting;
-    while (c && task && (c->target != task || c->fn != fn))
-        c = c->next;
-    if (c) {
-        unlink_from(&rt->callbacks_waiting, c);
+    ck_spinlock_lock(&c->runtime->callbacks_lock);
+    bool waits = c->state == WAITING;
+    if (waits) {
+        unlink_from(&c->runtime->callbacks_waiting, c);
         c->state = TAKEN;
     }
-    ck_spinlock_unlock(&rt->callbacks_lock);
-    return c;
+    ck_spinlock_unlock(&c->runtime->callbacks_lock);
+    return waits;
 }
 
 static void drop(sn_runtime *rt, sn_callback *c)
 {
-    sn_task_remove_waiter(c->target, &c->waiter);
     sn_inject_drop(rt, c->run);
     release(c);
 }
@@ -170,16 +171,46 @@ int sinew_on_done_remove(sinew_task *task, sinew_done_fn fn)
     if (!task || !fn)
         return -EINVAL;
     sn_task_check_handle("sinew_on_done_remove", task, false);
+    if (sn_task_is_foreign(w, task))
+        return -EXDEV;
+    uintptr_t v = sn_task_lock_waiters(task);
+    if (v == SN_WAITERS_DONE)
+        return 0;
+    sn_waiter *newest = (sn_waiter *)v;
+    sn_callback *taken = NULL;
+    for (sn_waiter *n = newest, *next; n; n = next) {
+        next = n->next;
+        sn_callback *c = SN_CONTAINER(n, sn_callback, waiter);
+        if (n->fire != fire || c->fn != fn || c->runtime != w->runtime || !take(c))
+            continue;
+        sn_waiters_unlink(&newest, n);
+        c->next = taken;
+        taken = c;
+    }
+    sn_task_unlock_waiters(task, (uintptr_t)newest);
     int removed = 0;
-    for (sn_callback *c; (c = take(w->runtime, task, fn)) != NULL; removed++)
-        drop(w->runtime, c);
+    for (sn_callback *next; taken; taken = next, removed++) {
+        next = taken->next;
+        drop(w->runtime, taken);
+    }
     return removed;
 }
 
 void sn_callbacks_end(sn_runtime *rt)
 {
-    for (sn_callback *c; (c = take(rt, NULL, NULL)) != NULL;)
+    for (;;) {
+        ck_spinlock_lock(&rt->callbacks_lock);
+        sn_callback *c = rt->callbacks_waiting;
+        if (c) {
+            unlink_from(&rt->callbacks_waiting, c);
+            c->state = TAKEN;
+        }
+        ck_spinlock_unlock(&rt->callbacks_lock);
+        if (!c)
+            break;
+        sn_task_remove_waiter(c->target, &c->waiter);
         drop(rt, c);
+    }
     for (;;) { /* refused, as a thread completed a future when no task was left; or there was no memory for a stack */
         ck_spinlock_lock(&rt->callbacks_lock);
         sn_callback *c = rt->callbacks_fired;

@@ -91,6 +91,12 @@ int sinew_runtime_stop(sinew_runtime *runtime)
         sn_complain("sinew_runtime_stop: called inside a task; call it from a thread that is none");
         return -EDEADLK;
     }
+    if (sn_blocking_runtime() == rt) {
+        sn_complain(
+            "sinew_runtime_stop: called by a blocking function of this runtime, whose end waits for it; call it "
+            "from a thread of your own");
+        return -EDEADLK;
+    }
     sn_embedding *e = rt->embedding;
     if (sinew_future_set(e->stop, 0) != 0)
         return -EALREADY;

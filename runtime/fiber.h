@@ -90,6 +90,7 @@ struct sn_fiber {
     size_t stack_bytes; /* address space, guard included */
 #if SN_DEBUG
     struct sn_group *open_groups;
+    int32_t open_inner; /* timeout scopes and as_completed iterations that have begun and not ended */
 #endif
 #if SN_ASAN
     void *asan_fake_stack;
@@ -127,6 +128,17 @@ sn_side sn_side_call(sn_fiber *caller, size_t stack_bytes, void (*entry)(void *a
 SN_INLINE bool sn_side_left(const sn_fiber *f)
 {
     return !f->side_caller || f->slice;
+}
+
+/* Debug builds: a scope or an iteration begins or ends. */
+SN_INLINE void sn_count_open(sn_fiber *f, int change)
+{
+#if SN_DEBUG
+    f->open_inner += change;
+#else
+    (void)f;
+    (void)change;
+#endif
 }
 
 /* Bytes between the current stack pointer and the low end of the fiber's stack. */

@@ -52,10 +52,10 @@ void sn_report_unasked(sinew_task *t)
         return;
     bool future = flags & SN_TASK_FUTURE;
     sn_worker *w = sn_worker_self();
-    sn_report_failed(future ? (w ? w->runtime : NULL) : sn_task_runtime(t), t,
-                     future ? "a future failed and nobody asked for its result"
-                            : "a task failed and nobody asked for its result",
-                     t->result);
+    const char *what = future                     ? "a future failed and nobody asked for its result"
+                       : flags & SN_TASK_CALLBACK ? "a done-callback failed"
+                                                  : "a task failed and nobody asked for its result";
+    sn_report_failed(future ? (w ? w->runtime : NULL) : sn_task_runtime(t), t, what, t->result);
 }
 
 int sinew_set_error_handler(sinew_error_handler handler, void *arg)

@@ -149,6 +149,7 @@ static void begin(sinew_timeout *t, sinew_time deadline, sinew_time now)
     *s = (scope){.magic = SCOPE_MAGIC, .timer.fire = fire_scope, .task = self, .deadline = deadline};
     if (self) {
         s->begun = sn_load(&self->cancel, relaxed);
+        sn_count_open(sn_worker_self()->fiber, 1);
         arm_scope(s, deadline, now);
     }
 }
@@ -217,8 +218,11 @@ int sinew_timeout_end(sinew_timeout *t)
     scope *s = scope_of(t, false);
     if (!s)
         return -EINVAL;
-    SN_CHECK(s->task == sinew_self(), "sinew_timeout_end: the scope was begun by another task; end it in the same one");
+    if (s->task != sinew_self())
+        return -EINVAL;
     s->magic = ENDED_MAGIC;
+    if (s->task)
+        sn_count_open(sn_worker_self()->fiber, -1);
     sn_timer_disarm(&s->timer);
     return s->task && sn_load(&s->expired, relaxed) && end_expired(s) ? -ETIMEDOUT : 0;
 }

@@ -242,9 +242,7 @@ bool sn_task_remove_waiter(sinew_task *t, sn_waiter *w)
     if (v == SN_WAITERS_DONE)
         return false;
     sn_waiter *newest = (sn_waiter *)v;
-    *(w->previous ? &w->previous->next : &newest) = w->next;
-    if (w->next)
-        w->next->previous = w->previous;
+    sn_waiters_unlink(&newest, w);
     sn_task_unlock_waiters(t, (uintptr_t)newest);
     return true;
 }

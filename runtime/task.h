@@ -164,6 +164,14 @@ SN_INLINE bool sn_task_done(const sinew_task *t)
 uintptr_t sn_task_lock_waiters(sinew_task *t);
 void sn_task_unlock_waiters(sinew_task *t, uintptr_t list);
 
+/* Takes one out of a list that is locked. */
+SN_INLINE void sn_waiters_unlink(sn_waiter **newest, sn_waiter *w)
+{
+    *(w->previous ? &w->previous->next : newest) = w->next;
+    if (w->next)
+        w->next->previous = w->previous;
+}
+
 /* False: the task has ended, `w` was not added. */
 bool sn_task_add_waiter(sinew_task *t, sn_waiter *w);
 /* Of one that was added. False: it has fired. */

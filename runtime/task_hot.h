@@ -102,9 +102,13 @@ SN_INLINE intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
 {
 #if SN_DEBUG
     struct sn_group *groups = f->open_groups;
+    int32_t inner = f->open_inner;
     intptr_t result = t->fn(t->arg);
     SN_CHECK(f->open_groups == groups,
              "a task returned without waiting for its group; call sinew_group_wait before it returns");
+    SN_CHECK(f->open_inner == inner,
+             "a task returned inside of a timeout scope or an as_completed iteration; call sinew_timeout_end or "
+             "sinew_as_completed_end before every return");
     return result;
 #else
     (void)f;

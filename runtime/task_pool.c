@@ -9,6 +9,8 @@
  */
 #include "runtime/task_pool.h"
 
+#include "runtime/report.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -29,20 +31,23 @@ sn_runtime *sn_task_runtime(const sinew_task *t)
     return ((const sn_chunk *)((uintptr_t)t & ~(uintptr_t)(SN_CHUNK_BYTES - 1)))->runtime;
 }
 
-/* What tasks have beside their descriptor, of those whose handle was never given back: it ends with the runtime, and a
- * name is in a list of the whole process. */
-static void free_extensions(const sinew_task *t, void *unused)
+/* A task whose handle was never given back: the handle ends with the runtime. So this is when nobody has asked for its
+ * error; and what it has beside its descriptor goes, as a name is in a list of the whole process. */
+static void end_handle(const sinew_task *left, void *unused)
 {
     (void)unused;
+    sinew_task *t = (sinew_task *)(uintptr_t)left;
+    if (sn_load(&t->waiters, relaxed) == SN_WAITERS_DONE && t->result < 0)
+        sn_report_unasked(t);
     if (t->ext)
-        sn_task_free_ext((sinew_task *)(uintptr_t)t);
+        sn_task_free_ext(t);
 }
 
 void sn_task_pool_destroy(struct sn_task_pool *pool)
 {
     if (!pool)
         return;
-    sn_task_pool_visit(pool, free_extensions, NULL);
+    sn_task_pool_visit(pool, end_handle, NULL);
     for (sn_task_slab *s = pool->slabs, *next; s; s = next) {
         next = s->next;
         munmap(s->base, s->bytes);

@@ -2,8 +2,12 @@
 /*
  * Callbacks at a task's end (asyncio's add_done_callback).
  *
- *     static intptr_t log_it(sinew_task *task, void *arg) { return printf("%s: %ld\n", (char *)arg,
- * sinew_result(task)); } sinew_on_done(task, log_it, "download");
+ *     static intptr_t log_it(sinew_task *task, void *arg)
+ *     {
+ *         return printf("%s: %ld\n", (char *)arg, (long)sinew_result(task));
+ *     }
+ *
+ *     sinew_on_done(task, log_it, "download");
  */
 #ifndef SINEW_CALLBACK_H
 #define SINEW_CALLBACK_H
@@ -22,12 +26,12 @@ typedef intptr_t (*sinew_done_fn)(sinew_task *task, void *arg);
  * reference of the caller's. 0, -ENOMEM, -EINVAL (NULL), -EXDEV (a task of another runtime), -EPERM outside of a task.
  * Never suspends. What ends before the runtime does, also while that ends, has its callbacks run (they are cancelled
  * then like other tasks, at their first checkpoint); a callback of one that outlives the runtime (a future) is dropped
- * when the runtime ends.
+ * when the runtime ends. One that always registers itself again on a task that has ended keeps the runtime from ending.
  */
 SINEW_API int sinew_on_done(sinew_task *task, sinew_done_fn fn, void *arg);
 
 /* Takes back all registrations of `fn` with this task, whatever their arg, by this runtime, that have not been made
- * ready; returns how many, or -EINVAL, -EPERM. Never suspends. */
+ * ready: when the task has ended, none any more. Returns how many, or -EINVAL, -EXDEV, -EPERM. Never suspends. */
 SINEW_API int sinew_on_done_remove(sinew_task *task, sinew_done_fn fn);
 
 SINEW_END_DECLS

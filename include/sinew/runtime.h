@@ -94,9 +94,10 @@ typedef struct sinew_runtime sinew_runtime;
 SINEW_API int sinew_runtime_start(const sinew_options *opt, sinew_runtime **out);
 
 /*
- * Cancels what is left in it, waits for all of it, and ends it; handles of its tasks end with it. 0, -EINVAL (NULL, or
- * the runtime of a sinew_run), -EDEADLK inside a task, -EALREADY when another thread is stopping it. Blocks the calling
- * thread.
+ * Cancels what is left in it, waits for all of it, and ends it; handles of its tasks end with it. When this has
+ * returned nobody may use `rt` or such a handle, so tell threads that might before. 0, -EINVAL (NULL, or the runtime of
+ * a sinew_run), -EDEADLK inside a task or a sinew_blocking function of it, -EALREADY when another thread is stopping
+ * it. Blocks the calling thread.
  */
 SINEW_API int sinew_runtime_stop(sinew_runtime *rt);
 
@@ -140,7 +141,8 @@ typedef struct sinew_error_report {
     void *const *created;
 } sinew_error_report;
 
-/* Called in whatever thread the last reference went, which may be inside of another call of sinew: it must not suspend.
+/* Called in whatever thread the last reference went, which may be inside of another call of sinew, and for handles that
+ * were left, when their runtime ends: so `arg` is to live until then. It must not suspend.
  * Slow tasks are reported by a thread that is none of the workers, while they may still run. */
 typedef void (*sinew_error_handler)(const sinew_error_report *report, void *arg);
 

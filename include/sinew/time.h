@@ -28,7 +28,8 @@ SINEW_API int sinew_yield(void);
 
 /*
  * A timeout scope, on the caller's stack; belongs to the task that began it. Scopes nest; end them in reverse order,
- * in the same task. When the deadline passes, the task's current or next suspending call inside
+ * in the same task, and each one before its memory goes: also before an early return. (Debug builds stop a task that
+ * returns with one open.) When the deadline passes, the task's current or next suspending call inside
  * returns -ETIMEDOUT, once; what the call was doing is undone as for a cancel. If the task was also cancelled,
  * -ECANCELED is delivered instead. Follows asyncio.timeout.
  */

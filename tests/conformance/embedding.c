@@ -294,9 +294,15 @@ static void a137_a_runtime_that_is_ending_takes_no_tasks_from_threads_or_other_r
     assert_int_equal(check_failures, 0);
 }
 
+static intptr_t stop_from_the_pool(void *arg)
+{
+    return sinew_runtime_stop(arg);
+}
+
 static intptr_t try_to_stop_it(void *arg)
 {
     sinew_runtime *self = sinew_runtime_self();
+    CHECK_EQ(sinew_blocking(stop_from_the_pool, self), arg ? -EDEADLK : -EINVAL);
     CHECK_EQ(sinew_runtime_stop(self), arg ? -EDEADLK : -EINVAL); /* the second: a sinew_run ends by itself */
     CHECK_EQ(sinew_yield(), 0);
     CHECK_EQ(sinew_await(sinew_spawn(return_arg, (void *)2)), 2);

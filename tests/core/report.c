@@ -315,7 +315,36 @@ IN_RUNTIME(waits_in_a_handler_on_a_workers_stack_are_refused)
     return 0;
 }
 
-TEST_MAIN(cmocka_unit_test(waits_in_a_handler_on_a_workers_stack_are_refused),
+static struct reports at_the_end;
+
+static intptr_t leave_handles(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(sinew_set_error_handler(count_report, &at_the_end), 0);
+    sinew_task *t = failed(ENOENT), *asked = failed(EIO);
+    CHECK_EQ(sinew_result(asked), -EIO);
+    CHECK(sinew_done(t));
+    spawn_named("good", return_arg, (void *)5);
+    CHECK_EQ(atomic_load(&at_the_end.n), 0);
+    return 0;
+}
+
+/* Handles end with their runtime. */
+static void an_error_whose_handle_is_left_is_reported_when_the_runtime_ends(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < WORKER_COUNTS; i++) {
+        at_the_end = (struct reports){0};
+        assert_int_equal(run_workers(worker_counts[i], leave_handles, NULL), 0);
+        assert_int_equal(at_the_end.n, 1);
+        assert_int_equal(at_the_end.error, -ENOENT);
+        assert_string_equal(at_the_end.name, "failing");
+    }
+    assert_int_equal(check_failures, 0);
+}
+
+TEST_MAIN(cmocka_unit_test(an_error_whose_handle_is_left_is_reported_when_the_runtime_ends),
+          cmocka_unit_test(waits_in_a_handler_on_a_workers_stack_are_refused),
           cmocka_unit_test(an_error_nobody_had_is_reported_when_the_last_reference_goes),
           cmocka_unit_test(a_detached_task_that_fails_later_is_reported),
           cmocka_unit_test(whoever_had_the_result_silences_the_report),

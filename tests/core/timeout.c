@@ -42,6 +42,22 @@ IN_RUNTIME(an_expiry_is_delivered_once_and_reported_at_the_end)
     return 0;
 }
 
+static intptr_t end_scope(void *arg)
+{
+    return sinew_timeout_end(arg);
+}
+
+IN_RUNTIME(only_the_task_that_began_a_scope_ends_it)
+{
+    sinew_timeout t;
+    sinew_timeout_begin(&t, SINEW_MS(3));
+    CHECK_EQ(sinew_await(sinew_spawn(end_scope, &t)), -EINVAL);
+    CHECK_EQ(sinew_shield(sinew_spawn(end_scope, &t)), -EINVAL);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ETIMEDOUT);
+    CHECK_EQ(sinew_timeout_end(&t), -ETIMEDOUT);
+    return 0;
+}
+
 IN_RUNTIME(the_outer_scope_first_passes_through_the_inner_one)
 {
     sinew_timeout outer, inner;
@@ -449,6 +465,7 @@ IN_RUNTIME(very_many_scopes_may_expire_at_once)
 TEST_MAIN(cmocka_unit_test(a_cancel_is_not_lost_in_a_timeout), cmocka_unit_test(very_many_scopes_may_expire_at_once),
           cmocka_unit_test(a_scope_that_does_not_expire_leaves_no_trace),
           cmocka_unit_test(an_expiry_is_delivered_once_and_reported_at_the_end),
+          cmocka_unit_test(only_the_task_that_began_a_scope_ends_it),
           cmocka_unit_test(the_outer_scope_first_passes_through_the_inner_one),
           cmocka_unit_test(the_inner_scope_first_leaves_the_outer_one_alone),
           cmocka_unit_test(inner_and_outer_scope_each_deliver_once), cmocka_unit_test(scopes_nest_deeply),

@@ -98,6 +98,36 @@ static intptr_t leave_a_group_with_children(void *arg)
     return sinew_await(sinew_spawn(leave_a_group, ""));
 }
 
+static intptr_t return_inside_a_scope(void *arg)
+{
+    (void)arg;
+    sinew_timeout t;
+    sinew_timeout_begin(&t, SINEW_MS(1));
+    return 0;
+}
+
+static intptr_t leave_a_scope(void *arg)
+{
+    (void)arg;
+    return sinew_await(sinew_spawn(return_inside_a_scope, NULL));
+}
+
+static intptr_t return_inside_an_iteration(void *arg)
+{
+    sinew_task *t = arg;
+    sinew_as_completed it;
+    return sinew_as_completed_begin(&it, &t, 1, SINEW_FOREVER);
+}
+
+static intptr_t leave_an_iteration(void *arg)
+{
+    (void)arg;
+    sinew_task *t = sinew_spawn(sleep_very_long, NULL);
+    sinew_await(sinew_spawn(return_inside_an_iteration, t));
+    sinew_cancel(t);
+    return sinew_await(t);
+}
+
 static const struct misuse {
     const char *what;
     sinew_fn fn;
@@ -111,6 +141,8 @@ static const struct misuse {
     {"gather after await", gather_after_await},
     {"the same handle twice in gather", same_handle_twice_in_gather},
     {"leave a group that has children", leave_a_group_with_children},
+    {"leave a timeout scope", leave_a_scope},
+    {"leave an as_completed iteration", leave_an_iteration},
 };
 
 struct attempt {
