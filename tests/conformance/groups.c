@@ -771,7 +771,7 @@ IN_RUNTIME_WITH(a075_of_two_groups_that_fail_at_once_neither_request_is_lost, 2,
             ;
         CHECK_EQ(sinew_group_wait(&inner), -EBADMSG);
         /* The outer group's own request. */
-        CHECK_EQ(sinew_sleep(SINEW_MS(200)), -ECANCELED);
+        CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
         CHECK_EQ(sinew_sleep(SINEW_US(100)), 0);
         CHECK_EQ(sinew_group_wait(&outer), -EIO);
         CHECK_EQ(sinew_cancelling(), 0);
@@ -808,7 +808,7 @@ IN_RUNTIME(a075_a_delivery_inside_the_inner_group_does_not_use_up_the_outer_grou
         sinew_yield();
     sinew_sleep(SINEW_MS(1));
     CHECK_EQ(sinew_group_wait(&inner), -EBADMSG);
-    CHECK_EQ(sinew_sleep(SINEW_MS(200)), -ECANCELED);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
     CHECK_EQ(sinew_sleep(SINEW_US(100)), 0);
     CHECK_EQ(sinew_group_wait(&outer), -EIO);
     CHECK_EQ(sinew_yield(), 0);
@@ -831,7 +831,7 @@ IN_RUNTIME(a075_the_outer_groups_request_stays_pending_when_the_inner_group_fail
     gate_open(&first, 1);
     CHECK_EQ(sinew_group_wait(&inner), -EBADMSG);
     CHECK_EQ(cleanup.over, 1);
-    CHECK_EQ(sinew_sleep(SINEW_MS(200)), -ECANCELED);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
     CHECK_EQ(sinew_sleep(SINEW_US(100)), 0);
     CHECK_EQ(sinew_group_wait(&outer), -EIO);
     CHECK_EQ(sinew_cancelling(), 0);
@@ -911,7 +911,7 @@ IN_RUNTIME(a081_cancel_stops_the_children_once_and_the_body_and_the_group_ends_w
     }
     sinew_group_cancel(&group);
     sinew_group_cancel(&group);
-    CHECK_EQ(sinew_sleep(SINEW_MS(200)), -ECANCELED);
+    CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
     CHECK_EQ(sinew_sleep(SINEW_US(100)), 0);
     CHECK_EQ(sinew_cancelling(), 0);
     sinew_group_cancel(&group);
@@ -941,7 +941,7 @@ IN_RUNTIME(a081_a_child_may_cancel_its_group_while_the_owner_is_in_the_body_or_w
         yield_until(&sibling.reached, 1);
         CHECK_EQ(sinew_group_spawn(&group, cancel_group, &group), 0);
         if (!waits)
-            CHECK_EQ(sinew_sleep(SINEW_MS(200)), -ECANCELED);
+            CHECK_EQ(sinew_sleep(VERY_LONG), -ECANCELED);
         CHECK_EQ(sinew_group_wait(&group), 0);
         CHECK_EQ(sibling.cancelled, 1);
         CHECK_EQ(sinew_cancelling(), 0);

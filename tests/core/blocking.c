@@ -264,30 +264,39 @@ IN_RUNTIME(the_request_that_blocking_wait_left_is_delivered_at_the_next_checkpoi
     return 0;
 }
 
+struct opening {
+    hold *hold;
+    sinew_time after;
+};
+
 static intptr_t open_after_a_while(void *arg)
 {
-    hold *h = arg;
-    yield_until(&h->begun, 1);
-    CHECK_EQ(sinew_sleep(SINEW_MS(10)), 0);
-    sem_post(&h->open);
+    struct opening *o = arg;
+    yield_until(&o->hold->begun, 1);
+    CHECK_EQ(sinew_sleep(o->after), 0);
+    sem_post(&o->hold->open);
     return 0;
 }
 
 IN_RUNTIME(a_scope_that_expires_during_blocking_wait_does_not_stop_it)
 {
-    hold h;
-    hold_init(&h, 4);
-    sinew_task *t = sinew_spawn(open_after_a_while, &h);
-    intptr_t r;
-    do {
-        sinew_timeout limit;
-        sinew_timeout_begin(&limit, SINEW_MS(2));
-        r = sinew_blocking_wait(hold_here, &h);
-        CHECK(sinew_timeout_expired(&limit));
-        CHECK_EQ(sinew_timeout_end(&limit), r == 4 ? 0 : -ETIMEDOUT);
-    } while (r == -ETIMEDOUT && h.begun == 0); /* it had no thread in time */
-    CHECK_EQ(r, 4);
-    CHECK_EQ(sinew_await(t), 0);
+    bool expired = false;
+    for (sinew_time after = SINEW_MS(5); !expired; after *= 2) { /* on a slow machine the end may come first */
+        hold h;
+        hold_init(&h, 4);
+        struct opening o = {&h, after};
+        sinew_task *t = sinew_spawn(open_after_a_while, &o);
+        intptr_t r;
+        do {
+            sinew_timeout limit;
+            sinew_timeout_begin(&limit, SINEW_MS(2));
+            r = sinew_blocking_wait(hold_here, &h);
+            expired = sinew_timeout_expired(&limit);
+            CHECK_EQ(sinew_timeout_end(&limit), r == 4 ? 0 : -ETIMEDOUT);
+        } while (r == -ETIMEDOUT && h.begun == 0); /* it had no thread in time */
+        CHECK_EQ(r, 4);
+        CHECK_EQ(sinew_await(t), 0);
+    }
     return 0;
 }
 
@@ -446,24 +455,32 @@ WITH_THREADS(3, threads_are_started_when_they_are_needed)
 }
 
 static hold left_behind;
-static atomic_int open_soon;
+static atomic_int caller_cancelled;
 
+/* The pause is time for a run that does not wait to return. */
 static void *open_when_main_is_over(void *arg)
 {
-    while (!atomic_load(&open_soon))
+    while (!atomic_load(&caller_cancelled))
         usleep(1000);
     usleep(20000);
     sem_post(&left_behind.open);
     return arg;
 }
 
+static intptr_t call_until_cancelled(void *arg)
+{
+    intptr_t r = call_hold(arg);
+    CHECK_EQ(r, -ECANCELED);
+    atomic_store(&caller_cancelled, 1);
+    return r;
+}
+
 static intptr_t leave_a_call_behind(void *arg)
 {
     (void)arg;
-    sinew_task *t = sinew_spawn(call_hold, &left_behind);
+    sinew_task *t = sinew_spawn(call_until_cancelled, &left_behind);
     yield_until(&left_behind.begun, 1);
     sinew_detach(t);
-    atomic_store(&open_soon, 1);
     return 9; /* the shutdown cancels the caller, not the function */
 }
 
@@ -473,7 +490,7 @@ static void a128_run_waits_for_functions_left_behind_and_keeps_no_thread(void **
     int threads = count_threads_before(), descriptors = count_descriptors();
     for (size_t i = 0; i < WORKER_COUNTS; i++) {
         hold_init(&left_behind, 1);
-        atomic_store(&open_soon, 0);
+        atomic_store(&caller_cancelled, 0);
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, open_when_main_is_over, NULL), 0);
         assert_int_equal(run_workers(worker_counts[i], leave_a_call_behind, NULL), 9);
@@ -486,19 +503,25 @@ static void a128_run_waits_for_functions_left_behind_and_keeps_no_thread(void **
 }
 
 /* What nobody waits for any more may still wake tasks that have ended, and workers that stop. */
+enum { LATE_POSTS = 4 };
+
 static sinew_sem late;
+static atomic_int late_callers_left;
 
 static intptr_t post_late(void *arg)
 {
     atomic_fetch_add((atomic_int *)arg, 1);
-    usleep(20000);
+    while (atomic_load(&late_callers_left) < LATE_POSTS)
+        usleep(100);
     sinew_sem_post(&late);
     return 0;
 }
 
 static intptr_t call_post_late(void *arg)
 {
-    return sinew_blocking(post_late, arg);
+    CHECK_EQ(sinew_blocking(post_late, arg), -ECANCELED);
+    atomic_fetch_add(&late_callers_left, 1);
+    return 0;
 }
 
 static intptr_t leave_posts_behind(void *arg)
@@ -506,10 +529,11 @@ static intptr_t leave_posts_behind(void *arg)
     static atomic_int begun;
     (void)arg;
     atomic_store(&begun, 0);
+    atomic_store(&late_callers_left, 0);
     sinew_sem_init(&late, 0);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < LATE_POSTS; i++)
         sinew_detach(sinew_spawn(call_post_late, &begun));
-    yield_until(&begun, 4);
+    yield_until(&begun, LATE_POSTS);
     return 0;
 }
 
@@ -518,7 +542,7 @@ static void functions_left_behind_may_wake_a_runtime_that_stops(void **state)
     (void)state;
     for (size_t i = 0; i < WORKER_COUNTS; i++) {
         assert_int_equal(run_workers(worker_counts[i], leave_posts_behind, NULL), 0);
-        for (int posts = 0; posts < 4; posts++)
+        for (int posts = 0; posts < LATE_POSTS; posts++)
             assert_int_equal(sinew_sem_trywait(&late), 0);
     }
 }

@@ -7,6 +7,7 @@
  * Cannot see: a deadlock among some tasks while others still run, which is not promised.
  */
 #include <errno.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <tests/support/child.h>
@@ -30,11 +31,14 @@ static intptr_t one_waiter(void *arg)
     return r;
 }
 
+static atomic_int main_is_about_to_wait;
+
 static intptr_t main_waits(void *arg)
 {
     (void)arg;
     sinew_sem_init(&never, 0);
     sinew_detach(spawn_named("lonely-waiter", wait_for_nobody, NULL));
+    atomic_store(&main_is_about_to_wait, 1);
     int r = sinew_sem_wait(&never);
     CHECK(r < 0);
     return r;
@@ -74,11 +78,12 @@ static intptr_t nobody_sends(void *arg)
 }
 
 static sinew_task *circle[2];
-static atomic_int circle_ready;
+static atomic_int circle_ready, circle_closing;
 
 static intptr_t await_the_other(void *arg)
 {
     yield_until(&circle_ready, 1);
+    atomic_fetch_add(&circle_closing, 1);
     return sinew_await(circle[arg != NULL]);
 }
 
@@ -148,10 +153,18 @@ static void tasks_that_await_each_other_are_a_deadlock(void **state)
     expect_deadlock(await_in_a_circle);
 }
 
-/* Threads end without a trace; the runtime must see by itself that nobody is left. */
+/* Threads end without a trace; the runtime must see by itself that nobody is left. A slow machine may look at the
+ * standstill only after the pause; then this is the test after the next. */
+static void pause_while_main_waits(void)
+{
+    while (!atomic_load(&main_is_about_to_wait))
+        sched_yield();
+    usleep(50000);
+}
+
 static void *end_after_a_while(void *arg)
 {
-    usleep(50000);
+    pause_while_main_waits();
     return arg;
 }
 
@@ -171,10 +184,15 @@ static void a_thread_that_ends_without_waking_anybody_leaves_a_deadlock(void **s
     expect_deadlock(wait_beside_a_thread_that_ends);
 }
 
+static void *end_at_once(void *arg)
+{
+    return arg;
+}
+
 static intptr_t wait_after_a_thread(void *arg)
 {
     pthread_t thread;
-    if (!CHECK_EQ(pthread_create(&thread, NULL, end_after_a_while, NULL), 0))
+    if (!CHECK_EQ(pthread_create(&thread, NULL, end_at_once, NULL), 0))
         return 1;
     pthread_join(thread, NULL);
     return main_waits(arg);
@@ -240,7 +258,7 @@ IN_RUNTIME(a_blocking_call_can_wake_a_task_also_when_its_caller_has_left)
 static intptr_t block_a_while(void *arg)
 {
     (void)arg;
-    usleep(50000);
+    pause_while_main_waits();
     return 0;
 }
 
@@ -380,12 +398,13 @@ IN_RUNTIME(tasks_that_wake_each_other_in_turn_are_no_deadlock)
 IN_RUNTIME(a_cancel_of_tasks_that_await_each_other_ends_them)
 {
     atomic_store(&circle_ready, 0);
+    atomic_store(&circle_closing, 0);
     sinew_task *a = sinew_spawn(await_the_other, NULL);
     sinew_task *b = sinew_spawn(await_the_other, circle);
     circle[0] = sinew_ref(b);
     circle[1] = sinew_ref(a);
     atomic_store(&circle_ready, 1);
-    CHECK_EQ(sinew_sleep(SINEW_MS(5)), 0);
+    yield_until(&circle_closing, 2); /* from here on no yield of theirs takes the request */
     CHECK(sinew_cancel(a));
     CHECK(sinew_await(a) < 0);
     CHECK(sinew_await(b) < 0);
