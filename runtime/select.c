@@ -80,8 +80,6 @@ static int check_case(const sn_worker *w, const sinew_case *c)
         if (!c->task)
             return -EINVAL;
         sn_task_check_handle("sinew_select", c->task, false);
-        if (c->task == w->fiber->task)
-            return -EDEADLK;
         return sn_task_is_foreign(w, c->task) ? -EXDEV : 0;
     case SINEW_CASE_AFTER:
         return 0;

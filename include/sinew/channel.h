@@ -82,7 +82,7 @@ SINEW_API bool sinew_channel_closed(const sinew_channel *channel);
 typedef enum sinew_case_kind {
     SINEW_CASE_SEND,  /* of *element to `channel` */
     SINEW_CASE_RECV,  /* from `channel` to *element */
-    SINEW_CASE_TASK,  /* `task` has ended; uses nothing up */
+    SINEW_CASE_TASK,  /* `task` has ended; uses nothing up. The caller itself: never */
     SINEW_CASE_AFTER, /* `duration` has passed; <= 0: at once, if nothing else can be done (Go's default) */
 } sinew_case_kind;
 
@@ -111,8 +111,8 @@ typedef struct sinew_case {
  *
  * May suspend. -ECANCELED or -ETIMEDOUT (a scope of the caller): nothing has happened; when a case has happened
  * already, its index is returned and the request is delivered at the caller's next checkpoint. -EINVAL: n is 0 or
- * beyond SINEW_SELECT_CASES_MAX, an unknown kind, or NULL where there must be something; -EDEADLK: the caller itself;
- * -EXDEV: a task of another runtime; -ENOMEM; -EPERM outside of a task. Follows Go's select.
+ * beyond SINEW_SELECT_CASES_MAX, an unknown kind, or NULL where there must be something; -EXDEV: a task of another
+ * runtime; -ENOMEM; -EPERM outside of a task. Follows Go's select.
  */
 SINEW_API int sinew_select(sinew_case *cases, size_t n);
 
