@@ -3,7 +3,7 @@
  * Goal: the rules of wait and shield, A100 to A105 and A109 to A111 (conformance/rules.tsv), one test or more for each.
  * Method: tasks at gates; waiters in tasks of their own where they are cancelled; tasks waited for before they started,
  * while they run and when they have ended.
- * Cannot see: the report of an error that nobody retrieves (A111), which does not exist yet.
+ * Cannot see: the report of an error that nobody retrieves (A111), which is tested with the other reports.
  */
 #include <errno.h>
 
