@@ -61,7 +61,8 @@ typedef struct capture {
 
 /* --- references ------------------------------------------------------------------------------------------------- */
 
-/* The task cannot end meanwhile, or the caller has a reference. */
+/* The task cannot end meanwhile, or the caller has a reference; so its runtime cannot end before this either, and
+ * relaxed will do (g1 in worker.h). Also for tasks of the caller's own runtime: who gives back need not know. */
 static sinew_task *keep_task(sinew_task *t)
 {
     sn_runtime *rt = sn_task_runtime(t);
@@ -76,7 +77,7 @@ static void drop_task(sinew_task *t)
     sn_runtime *rt = sn_task_runtime(t);
     sn_task_unref(t);
     if (rt)
-        sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: free_runtime */
+        sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: see_guests_off */
 }
 
 /* --- nodes ------------------------------------------------------------------------------------------------------ */

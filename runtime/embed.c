@@ -125,6 +125,6 @@ intptr_t sinew_runtime_run(sinew_runtime *runtime, sinew_fn fn, void *arg)
     intptr_t result = sn_inject_spawn(rt, fn, arg, __builtin_return_address(0), &t);
     if (result == 0)
         result = sn_task_join(t);
-    sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: free_runtime */
+    sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: see_guests_off */
     return result;
 }

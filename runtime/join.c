@@ -35,7 +35,7 @@ intptr_t sn_task_join(sinew_task *t)
     intptr_t result = sn_task_ask(t);
     sn_task_unref(t);
     if (rt)
-        sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: free_runtime */
+        sn_sub(&rt->guests, 1, release); /* the runtime may be gone after this; partner: see_guests_off */
     return result;
 }
 
