@@ -19,12 +19,14 @@
  * errno-style results of liburing are negative codes; the variable errno is not used here except directly after eventfd
  * calls.
  */
+#include "io/plain.h"
 #include "runtime/clock.h"
 #include "runtime/worker.h"
 
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -103,12 +105,43 @@ static int open_ring(struct io_uring *ring)
     return r;
 }
 
+/* Has this kernel, or this liburing, no such operation? Asked once, at the first ring. */
+static uint32_t missing;
+static pthread_once_t probed = PTHREAD_ONCE_INIT;
+
+static void probe(void)
+{
+    static const struct {
+        uint8_t ours, theirs;
+    } needed[] = {
+        {SN_OP_READ, IORING_OP_READ},         {SN_OP_WRITE, IORING_OP_WRITE},
+        {SN_OP_RECV, IORING_OP_RECV},         {SN_OP_SEND, IORING_OP_SEND},
+        {SN_OP_ACCEPT, IORING_OP_ACCEPT},     {SN_OP_CONNECT, IORING_OP_CONNECT},
+        {SN_OP_OPENAT, IORING_OP_OPENAT},     {SN_OP_CLOSE, IORING_OP_CLOSE},
+        {SN_OP_FSYNC, IORING_OP_FSYNC},       {SN_OP_FDATASYNC, IORING_OP_FSYNC},
+        {SN_OP_POLL, IORING_OP_POLL_ADD},     {SN_OP_READV, IORING_OP_READV},
+        {SN_OP_WRITEV, IORING_OP_WRITEV},     {SN_OP_RECVMSG, IORING_OP_RECVMSG},
+        {SN_OP_SENDMSG, IORING_OP_SENDMSG},   {SN_OP_SEND_ZC, IORING_OP_SEND_ZC},
+        {SN_OP_SPLICE, IORING_OP_SPLICE},     {SN_OP_FALLOCATE, IORING_OP_FALLOCATE},
+        {SN_OP_STATX, IORING_OP_STATX},       {SN_OP_RENAMEAT, IORING_OP_RENAMEAT},
+        {SN_OP_LINKAT, IORING_OP_LINKAT},     {SN_OP_SYMLINKAT, IORING_OP_SYMLINKAT},
+        {SN_OP_UNLINKAT, IORING_OP_UNLINKAT}, {SN_OP_MKDIRAT, IORING_OP_MKDIRAT},
+    };
+    struct io_uring_probe *p = io_uring_get_probe();
+    missing = UINT32_C(1) << SN_OP_FTRUNCATE; /* newer than liburing 2.3 */
+    for (size_t i = 0; p && i < sizeof needed / sizeof *needed; i++)
+        if (!io_uring_opcode_supported(p, needed[i].theirs))
+            missing |= UINT32_C(1) << needed[i].ours;
+    io_uring_free_probe(p); /* no probe: a kernel that has a ring with EXT_ARG has one, so memory was refused */
+}
+
 static int uring_open(sn_worker *w, sn_driver **out)
 {
     sn_driver *d = calloc(1, sizeof *d);
     if (!d)
         return -ENOMEM;
     d->worker = w;
+    pthread_once(&probed, probe);
     int r = open_ring(&d->ring);
     if (r != 0) {
         r = refused(r);
@@ -183,6 +216,55 @@ static void prepare(struct io_uring_sqe *sqe, sn_op *op)
     case SN_OP_POLL:
         io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
         break;
+    case SN_OP_READV:
+        io_uring_prep_readv2(sqe, op->fd, op->buffer, (unsigned)op->length, (uint64_t)op->extra, op->flags);
+        break;
+    case SN_OP_WRITEV:
+        io_uring_prep_writev2(sqe, op->fd, op->buffer, (unsigned)op->length, (uint64_t)op->extra, op->flags);
+        break;
+    case SN_OP_RECVMSG:
+        io_uring_prep_recvmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
+        break;
+    case SN_OP_SENDMSG:
+        io_uring_prep_sendmsg(sqe, op->fd, op->buffer, (unsigned)op->flags | MSG_NOSIGNAL);
+        break;
+    case SN_OP_SEND_ZC: /* its second completion, the notification, is what ends it: see reap */
+        io_uring_prep_send_zc(sqe, op->fd, op->buffer, op->length, op->flags | MSG_NOSIGNAL, 0);
+        break;
+    case SN_OP_SPLICE: {
+        const sn_splice *s = op->buffer;
+        io_uring_prep_splice(sqe, op->fd, s->offset_in, s->fd_out, s->offset_out, length, (unsigned)op->flags);
+        break;
+    }
+    case SN_OP_FDATASYNC:
+        io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+        break;
+    case SN_OP_FALLOCATE:
+        io_uring_prep_fallocate(sqe, op->fd, op->flags, op->extra, (off_t)op->length);
+        break;
+    case SN_OP_STATX:
+        io_uring_prep_statx(sqe, op->fd, op->buffer, op->flags, (unsigned)op->length,
+                            (struct statx *)(intptr_t)op->extra);
+        break;
+    case SN_OP_RENAMEAT:
+        io_uring_prep_renameat(sqe, op->fd, op->buffer, (int)op->length, (const char *)(intptr_t)op->extra,
+                               (unsigned)op->flags);
+        break;
+    case SN_OP_LINKAT:
+        io_uring_prep_linkat(sqe, op->fd, op->buffer, (int)op->length, (const char *)(intptr_t)op->extra, op->flags);
+        break;
+    case SN_OP_SYMLINKAT:
+        io_uring_prep_symlinkat(sqe, op->buffer, op->fd, (const char *)(intptr_t)op->extra);
+        break;
+    case SN_OP_UNLINKAT:
+        io_uring_prep_unlinkat(sqe, op->fd, op->buffer, op->flags);
+        break;
+    case SN_OP_MKDIRAT:
+        io_uring_prep_mkdirat(sqe, op->fd, op->buffer, (mode_t)op->length);
+        break;
+    case SN_OP_FTRUNCATE: /* missing */
+    case SN_OPCODES:
+        SN_CHECK(false, "an operation that the ring does not have");
     }
     io_uring_sqe_set_data64(sqe, op->key);
 }
@@ -211,6 +293,10 @@ static void uring_submit(sn_driver *d, sn_op *op)
 {
     op->key = (uint64_t)(uintptr_t)op | (d->generation++ << GENERATION_SHIFT);
     op->queued = op->cancel_queued = op->cancel_in_flight = op->finished = false;
+    if (SN_UNLIKELY(missing >> op->opcode & 1)) {
+        sn_op_complete(op, SN_OP_ELSEWHERE);
+        return;
+    }
     if (SN_LIKELY(!d->waiting_first && try_submit(d, op)))
         return;
     op->queued = true;
@@ -324,6 +410,18 @@ SN_INLINE void prefetch(const struct io_uring_cq *cq, unsigned head, unsigned ta
     }
 }
 
+/* A send without copying completes twice: with its result, and when the kernel has let go of the buffer. False: there
+ * is more to come. */
+static bool sent_zc(sn_op *op, struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & IORING_CQE_F_MORE) {
+        op->extra = cqe->res;
+        return false;
+    }
+    cqe->res = (int)op->extra;
+    return true;
+}
+
 static unsigned reap(sn_driver *d)
 {
     unsigned seen = 0, completed = 0, head, ready = io_uring_cq_ready(&d->ring);
@@ -340,6 +438,8 @@ static unsigned reap(sn_driver *d)
             completed += cancel_seen(d, op_of(key), cqe->res);
         } else {
             sn_op *op = op_of(key);
+            if (SN_UNLIKELY(cqe->flags & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF)) && !sent_zc(op, cqe))
+                continue;
             if (SN_UNLIKELY(op->cancel_queued))
                 unqueue_cancel(d, op);
             if (SN_UNLIKELY(op->cancel_in_flight)) {
@@ -416,6 +516,7 @@ static void uring_wake(sn_driver *d)
 
 const sn_driver_ops sn_driver_uring = {
     .name = "io_uring",
+    .plain = sn_op_plain,
     .open = uring_open,
     .close = uring_close,
     .forked = uring_forked,

@@ -30,8 +30,30 @@ typedef enum sn_opcode {
     SN_OP_OPENAT,  /* fd, buffer: path, flags, length: mode */
     SN_OP_CLOSE,
     SN_OP_FSYNC,
-    SN_OP_POLL, /* fd, flags: events */
+    SN_OP_POLL,      /* fd, flags: events */
+    SN_OP_READV,     /* fd, buffer: iovec[], length: how many, extra: the offset or -1, flags: RWF_* */
+    SN_OP_WRITEV,    /* the same */
+    SN_OP_RECVMSG,   /* fd, buffer: msghdr *, flags */
+    SN_OP_SENDMSG,   /* the same */
+    SN_OP_SEND_ZC,   /* as SN_OP_SEND; completes when the kernel has let go of the buffer */
+    SN_OP_SPLICE,    /* fd: the one read from, buffer: sn_splice *, length, flags: SPLICE_F_* */
+    SN_OP_FDATASYNC, /* fd */
+    SN_OP_FTRUNCATE, /* fd, length */
+    SN_OP_FALLOCATE, /* fd, flags: mode, extra: the offset, length */
+    SN_OP_STATX,     /* fd: directory, buffer: path, flags: AT_*, length: mask, extra: statx * */
+    SN_OP_RENAMEAT,  /* fd, buffer: from; length: directory of, extra: to (const char *), flags: RENAME_* */
+    SN_OP_LINKAT,    /* the same, flags: AT_* */
+    SN_OP_SYMLINKAT, /* fd: directory, buffer: target, extra: the link's path */
+    SN_OP_UNLINKAT,  /* fd, buffer: path, flags: AT_REMOVEDIR */
+    SN_OP_MKDIRAT,   /* fd, buffer: path, length: mode */
+    SN_OPCODES,
 } sn_opcode;
+
+/* The other half of a splice; offsets of -1: the file position, or none. */
+typedef struct sn_splice {
+    int fd_out;
+    int64_t offset_in, offset_out;
+} sn_splice;
 
 /* The first line is all that an operation touches which is neither cancelled nor kept waiting by a full ring: with
  * thousands of connections each line is a cache miss. */
@@ -57,14 +79,20 @@ typedef struct sn_op {
     sn_message cancel_message; /* to the worker whose driver holds it */
 } sn_op;
 
+/* A result that says: not here; a plain thread is to make the system call (`plain`). */
+#define SN_OP_ELSEWHERE INT_MIN
+
 typedef struct sn_driver_ops {
     const char *name;
+    /* Makes the operation's system call, in a thread that may block, and returns its result or -errno. */
+    int (*plain)(const sn_op *op);
     /* Opens a driver in the calling thread, which will be its only user. 0 or -errno. */
     int (*open)(sn_worker *w, sn_driver **out);
     void (*close)(sn_driver *d);
     /* In a forked child, for the parent's drivers: gives up what the child shares with it, without a sign to it. */
     void (*forked)(sn_driver *d);
-    /* Takes the operation. It may complete inside the call. */
+    /* Takes the operation. It may complete inside the call, with SN_OP_ELSEWHERE if this driver, this kernel or this
+     * descriptor has no way to wait for it. */
     void (*submit)(sn_driver *d, sn_op *op);
     /* Asks for an operation of this driver to end early; harmless if it has completed. */
     void (*cancel)(sn_driver *d, sn_op *op);

@@ -4,11 +4,16 @@
  *
  * The operation lies on the caller's stack, so the call does not return before the completion was seen, nor
  * before a cancel message on its way to the owning worker was consumed.
+ *
+ * What the driver cannot wait for (old kernels' gaps, regular files without io_uring) is a plain system call in a
+ * thread of the blocking pool.
  */
 #include "runtime/cancel.h"
 #include "runtime/driver.h"
 #include "runtime/switch.h"
 #include "runtime/worker.h"
+
+#include <sinew/blocking.h>
 
 void sn_op_complete(sn_op *op, int result)
 {
@@ -31,6 +36,21 @@ static void ask_cancel(sn_worker *w, sn_op *op)
         op->cancel_message.subject = op;
         sn_post(op->worker, &op->cancel_message);
     }
+}
+
+static intptr_t make_call(void *arg)
+{
+    sn_op *op = arg;
+    return op->worker->runtime->driver->plain(op);
+}
+
+/* A close is not lost to a cancel: then it is made here, where it may block. */
+static SN_NOINLINE int run_elsewhere(sn_op *op)
+{
+    intptr_t r = sinew_blocking_wait(make_call, op);
+    if (op->opcode == SN_OP_CLOSE && (r == -ECANCELED || r == -ETIMEDOUT || r == -EAGAIN))
+        r = make_call(op);
+    return (int)r;
 }
 
 int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags)
@@ -67,6 +87,8 @@ int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int
         }
     }
     int result = op.result;
+    if (SN_UNLIKELY(result == SN_OP_ELSEWHERE))
+        return run_elsewhere(&op);
     if (asked && (result == -ECANCELED || result == -EINTR)) {
         code = sn_cancel_take(f->task);
         return code ? code : result;
