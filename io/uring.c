@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The io_uring driver: one ring per worker, used by its thread alone.
+ * The io_uring driver: one ring per worker. Only its thread enters the kernel for it; completions may be taken out by
+ * another worker, while the owner computes.
  *
  * Ring: SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG where the kernel has them (6.1), then COOP_TASKRUN, then plain.
  * With deferred task work completions appear only when the owner enters the kernel to get events, so poll enters when
@@ -8,7 +9,22 @@
  *
  * Submission is batched: submit() only fills an entry; the kernel hears of it at the next poll or wait, one enter for
  * all. When the submission queue is full it is flushed; when the kernel cannot take it (-EBUSY, -EAGAIN: completions
- * must be reaped first), operations and cancels wait in lists and are tried again at every poll.
+ * must be reaped first), operations wait in a list and are tried again at every poll. Cancels always go there: they
+ * come from any thread.
+ *
+ * The lock guards the completion queue, both lists, and what reaping changes. The submission queue is the owner's.
+ *
+ *   owner goes to sleep                      helper
+ *   w1 waiting = true, wake read armed       h1 takes the lock, or goes away
+ *      under the lock                        h2 waiting? -> goes away
+ *   w2 blocks                                h3 reaps
+ *
+ *   impossible: the helper takes the wake's completion out and the owner blocks without a read in flight. Either h3 is
+ * before w1, and the owner arms again, or h2 sees w1.
+ *
+ * What waits in the owner's submission queue, and completions that the kernel defers, come out only in the owner's
+ * thread. A helper then sends a signal, whose handler enters the kernel here (`kicked`). `inside` keeps that handler
+ * from the ring while the interrupted code is in this file.
  *
  * user_data: the operation's address (47 bits) and a generation (16 bits above), so that a late cancel cannot hit
  * another operation at the same address; 1 and 2 are the wake-up read and the cancels themselves, whose completions say
@@ -27,8 +43,10 @@
 #include <liburing.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48, AHEAD = 4 };
@@ -45,18 +63,36 @@ SN_INLINE sn_op *op_of(uint64_t key)
 /* Between two attempts to cancel what the kernel did not find or could not stop. */
 #define CANCEL_PAUSE_NS SINEW_US(500)
 
+typedef TAILQ_HEAD(op_list, sn_op) op_list;
+
 struct sn_driver {
     struct io_uring ring;
     sn_worker *worker;
+    volatile sig_atomic_t inside; /* the owner's thread is in this file */
     uint64_t generation;
-    sn_op *waiting_first, *waiting_last; /* did not fit into the submission queue */
-    sn_op *cancels_first, *cancels_last; /* cancels that did not fit, or are to be repeated */
-    sinew_time cancels_at;               /* not before this instant */
-    uint64_t wake_value;                 /* the read's buffer */
+    uint64_t wake_value; /* the read's buffer */
     int wake_fd;
+    ck_spinlock_t lock;
+    op_list unsubmitted;   /* did not fit into the submission queue */
+    op_list cancels;       /* operations to be cancelled */
+    sinew_time cancels_at; /* not before this instant */
     bool wake_armed;
+    _Atomic bool waiting; /* the owner sleeps, or is about to; cleared without the lock */
     _Atomic uint32_t wake_posted;
 };
+
+/* Around everything the owner does with the ring. */
+SN_INLINE void enter(sn_driver *d)
+{
+    d->inside = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+SN_INLINE void leave(sn_driver *d)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    d->inside = 0;
+}
 
 static int refused(int code)
 {
@@ -86,11 +122,15 @@ static int refused(int code)
     }
 }
 
+/* TSan holds handlers of signals back until the thread makes a call that it intercepts. With plain flags the kernel
+ * interrupts a computing thread itself. */
 static int open_ring(struct io_uring *ring)
 {
     static const unsigned flags[] = {
+#if !SN_TSAN
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+#endif
         0,
     };
     int r = -EINVAL;
@@ -141,6 +181,9 @@ static int uring_open(sn_worker *w, sn_driver **out)
     if (!d)
         return -ENOMEM;
     d->worker = w;
+    ck_spinlock_init(&d->lock);
+    TAILQ_INIT(&d->unsubmitted);
+    TAILQ_INIT(&d->cancels);
     pthread_once(&probed, probe);
     int r = open_ring(&d->ring);
     if (r != 0) {
@@ -289,20 +332,27 @@ static bool try_submit(sn_driver *d, sn_op *op)
     return true;
 }
 
+static SN_NOINLINE void submit_later(sn_driver *d, sn_op *op)
+{
+    ck_spinlock_lock(&d->lock);
+    if (missing >> op->opcode & 1) {
+        sn_op_complete(op, SN_OP_ELSEWHERE);
+    } else {
+        op->queued = true;
+        TAILQ_INSERT_TAIL(&d->unsubmitted, op, link);
+    }
+    ck_spinlock_unlock(&d->lock);
+}
+
 static void uring_submit(sn_driver *d, sn_op *op)
 {
     op->key = (uint64_t)(uintptr_t)op | (d->generation++ << GENERATION_SHIFT);
     op->queued = op->cancel_queued = op->cancel_in_flight = op->finished = false;
-    if (SN_UNLIKELY(missing >> op->opcode & 1)) {
-        sn_op_complete(op, SN_OP_ELSEWHERE);
-        return;
-    }
-    if (SN_LIKELY(!d->waiting_first && try_submit(d, op)))
-        return;
-    op->queued = true;
-    op->next = NULL;
-    *(d->waiting_first ? &d->waiting_last->next : &d->waiting_first) = op;
-    d->waiting_last = op;
+    enter(d);
+    /* A list that another thread is emptying looks full for a moment at worst. */
+    if (SN_UNLIKELY(missing >> op->opcode & 1 || !TAILQ_EMPTY(&d->unsubmitted) || !try_submit(d, op)))
+        submit_later(d, op);
+    leave(d);
 }
 
 static bool try_cancel(sn_driver *d, sn_op *op)
@@ -319,57 +369,54 @@ static bool try_cancel(sn_driver *d, sn_op *op)
 static void queue_cancel(sn_driver *d, sn_op *op)
 {
     op->cancel_queued = true;
-    op->next_cancel = NULL;
-    *(d->cancels_first ? &d->cancels_last->next_cancel : &d->cancels_first) = op;
-    d->cancels_last = op;
+    TAILQ_INSERT_TAIL(&d->cancels, op, link);
 }
 
-/* An operation that is complete must not stay among the cancels. */
-static void unqueue_cancel(sn_driver *d, sn_op *op)
+static void uring_wake(sn_driver *d)
 {
-    sn_op *before = NULL;
-    for (sn_op *o = d->cancels_first; o != op; o = o->next_cancel)
-        before = o;
-    *(before ? &before->next_cancel : &d->cancels_first) = op->next_cancel;
-    if (d->cancels_last == op)
-        d->cancels_last = before;
-    op->cancel_queued = false;
+    if (sn_exchange(&d->wake_posted, 1, seq_cst) != 0)
+        return; /* one is under way and not yet seen */
+    uint64_t one = 1;
+    ssize_t written = write(d->wake_fd, &one, sizeof one);
+    (void)written; /* cannot fail before 2^64 - 2 wakes */
 }
 
 static void uring_cancel(sn_driver *d, sn_op *op)
 {
-    if (op->finished)
-        return;
+    bool wake = false;
+    ck_spinlock_lock(&d->lock);
     if (op->queued) { /* the kernel has never heard of it */
-        sn_op *before = NULL;
-        for (sn_op *o = d->waiting_first; o != op; o = o->next)
-            before = o;
-        *(before ? &before->next : &d->waiting_first) = op->next;
-        if (d->waiting_last == op)
-            d->waiting_last = before;
-        op->queued = false;
+        TAILQ_REMOVE(&d->unsubmitted, op, link);
         sn_op_complete(op, -ECANCELED);
-        return;
-    }
-    if (!try_cancel(d, op))
+    } else if (!sn_load(&op->done, relaxed)) {
+        if (TAILQ_EMPTY(&d->cancels))
+            d->cancels_at = 0;
         queue_cancel(d, op);
+        wake = d->waiting;
+    }
+    ck_spinlock_unlock(&d->lock);
+    if (wake)
+        uring_wake(d);
 }
 
-/* What did not fit before, and what is to be repeated. */
+/* What did not fit before, what is to be cancelled, and what is to be repeated. Under the lock, by the owner. */
 static void retry(sn_driver *d)
 {
-    if (d->cancels_first && sn_clock_now() >= d->cancels_at) {
-        sn_op *op = d->cancels_first;
-        while (op && try_cancel(d, op)) {
+    sn_op *op;
+    if (!TAILQ_EMPTY(&d->cancels) && (d->cancels_at == 0 || sn_clock_now() >= d->cancels_at))
+        while ((op = TAILQ_FIRST(&d->cancels)) != NULL && try_cancel(d, op)) {
             op->cancel_queued = false;
-            op = op->next_cancel;
+            TAILQ_REMOVE(&d->cancels, op, link);
         }
-        d->cancels_first = op;
+    while ((op = TAILQ_FIRST(&d->unsubmitted)) != NULL && try_submit(d, op)) {
+        op->queued = false;
+        TAILQ_REMOVE(&d->unsubmitted, op, link);
     }
-    while (d->waiting_first && try_submit(d, d->waiting_first)) {
-        d->waiting_first->queued = false;
-        d->waiting_first = d->waiting_first->next;
-    }
+}
+
+SN_INLINE bool lists_empty(const sn_driver *d)
+{
+    return TAILQ_EMPTY(&d->cancels) && TAILQ_EMPTY(&d->unsubmitted);
 }
 
 static void arm_wake(sn_driver *d)
@@ -391,7 +438,7 @@ static unsigned cancel_seen(sn_driver *d, sn_op *op, int answer)
         return 1;
     }
     if (answer == -ENOENT || answer == -EALREADY) {
-        if (!d->cancels_first)
+        if (TAILQ_EMPTY(&d->cancels))
             d->cancels_at = sn_clock_now() + CANCEL_PAUSE_NS;
         queue_cancel(d, op);
     }
@@ -422,6 +469,7 @@ static bool sent_zc(sn_op *op, struct io_uring_cqe *cqe)
     return true;
 }
 
+/* Under the lock. */
 static unsigned reap(sn_driver *d)
 {
     unsigned seen = 0, completed = 0, head, ready = io_uring_cq_ready(&d->ring);
@@ -440,8 +488,10 @@ static unsigned reap(sn_driver *d)
             sn_op *op = op_of(key);
             if (SN_UNLIKELY(cqe->flags & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF)) && !sent_zc(op, cqe))
                 continue;
-            if (SN_UNLIKELY(op->cancel_queued))
-                unqueue_cancel(d, op);
+            if (SN_UNLIKELY(op->cancel_queued)) {
+                TAILQ_REMOVE(&d->cancels, op, link);
+                op->cancel_queued = false;
+            }
             if (SN_UNLIKELY(op->cancel_in_flight)) {
                 op->finished = true;
                 op->result = cqe->res;
@@ -463,29 +513,24 @@ static bool work_deferred(sn_driver *d)
 
 static unsigned uring_poll(sn_driver *d, bool light)
 {
+    enter(d);
+    ck_spinlock_lock(&d->lock);
     unsigned completed = reap(d);
-    if (light)
-        return completed;
-    if (SN_UNLIKELY(d->waiting_first || d->cancels_first))
+    if (SN_UNLIKELY(!light && !lists_empty(d)))
         retry(d);
-    if (io_uring_sq_ready(&d->ring) || work_deferred(d)) {
+    ck_spinlock_unlock(&d->lock);
+    if (!light && (io_uring_sq_ready(&d->ring) || work_deferred(d))) {
         io_uring_submit_and_get_events(&d->ring); /* -EBUSY, -EAGAIN, -EINTR: again at the next visit */
+        ck_spinlock_lock(&d->lock);
         completed += reap(d);
+        ck_spinlock_unlock(&d->lock);
     }
+    leave(d);
     return completed;
 }
 
-static bool uring_wait(sn_driver *d, sinew_time deadline)
+static void block(sn_driver *d, sinew_time span)
 {
-    if (SN_UNLIKELY(d->waiting_first || d->cancels_first))
-        retry(d);
-    if (!d->wake_armed)
-        arm_wake(d);
-    sinew_time span = deadline == SINEW_FOREVER ? SINEW_FOREVER : deadline - sn_clock_now();
-    if (SN_UNLIKELY(d->waiting_first || d->cancels_first) && span > CANCEL_PAUSE_NS)
-        span = CANCEL_PAUSE_NS;
-    if (span <= 0)
-        return true;
 #if SN_TSAN
     /* TSan holds a signal handler back until the thread makes a call that it intercepts; a raw enter is none. */
     if (span > SINEW_MS(50))
@@ -502,16 +547,62 @@ static bool uring_wait(sn_driver *d, sinew_time deadline)
 #if SN_TSAN
     usleep(0);
 #endif
-    return io_uring_cq_ready(&d->ring) != 0;
 }
 
-static void uring_wake(sn_driver *d)
+static bool uring_wait(sn_driver *d, sinew_time deadline)
 {
-    if (sn_exchange(&d->wake_posted, 1, seq_cst) != 0)
-        return; /* one is under way and not yet seen */
-    uint64_t one = 1;
-    ssize_t written = write(d->wake_fd, &one, sizeof one);
-    (void)written; /* cannot fail before 2^64 - 2 wakes */
+    enter(d);
+    ck_spinlock_lock(&d->lock);
+    if (SN_UNLIKELY(!lists_empty(d)))
+        retry(d);
+    if (!d->wake_armed)
+        arm_wake(d);
+    bool again = !lists_empty(d);
+    sn_store(&d->waiting, true, relaxed); /* w1 */
+    ck_spinlock_unlock(&d->lock);
+    sinew_time span = deadline == SINEW_FOREVER ? SINEW_FOREVER : deadline - sn_clock_now();
+    if (SN_UNLIKELY(again) && span > CANCEL_PAUSE_NS)
+        span = CANCEL_PAUSE_NS;
+    bool ready = span <= 0;
+    if (!ready) {
+        block(d, span); /* w2 */
+        ready = io_uring_cq_ready(&d->ring) != 0;
+    }
+    sn_store(&d->waiting, false, release);
+    leave(d);
+    return ready;
+}
+
+/* Entries that the owner has filled and the kernel has not seen. */
+static bool unseen_entries(const sn_driver *d)
+{
+    return __atomic_load_n(&d->ring.sq.sqe_tail, __ATOMIC_RELAXED) !=
+           __atomic_load_n(d->ring.sq.khead, __ATOMIC_RELAXED);
+}
+
+static unsigned uring_help(sn_driver *d, bool *kick)
+{
+    unsigned completed = 0;
+    if (!ck_spinlock_trylock(&d->lock)) /* h1 */
+        return 0;
+    if (!sn_load(&d->waiting, acquire)) { /* h2 */
+        completed = reap(d);              /* h3 */
+        *kick = work_deferred(d) || unseen_entries(d) || !lists_empty(d);
+    }
+    ck_spinlock_unlock(&d->lock);
+    return completed;
+}
+
+static void uring_kicked(sn_driver *d)
+{
+    if (d->inside)
+        return; /* it will come to it */
+    if (ck_spinlock_trylock(&d->lock)) {
+        if (!lists_empty(d))
+            retry(d);
+        ck_spinlock_unlock(&d->lock);
+    }
+    io_uring_submit_and_get_events(&d->ring);
 }
 
 const sn_driver_ops sn_driver_uring = {
@@ -525,4 +616,6 @@ const sn_driver_ops sn_driver_uring = {
     .poll = uring_poll,
     .wait = uring_wait,
     .wake = uring_wake,
+    .help = uring_help,
+    .kicked = uring_kicked,
 };

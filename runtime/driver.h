@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The I/O driver as the scheduler sees it, and the operation it carries. One driver per worker; everything except
- * `wake` is called by that worker's thread only. Implementations live in io/ (and a simulated one may take their place
- * in tests).
+ * The I/O driver as the scheduler sees it, and the operation it carries. One driver per worker; what is not said to be
+ * for any thread is called by that worker's thread only. Implementations live in io/ (and a simulated one may take
+ * their place in tests).
  *
  * Operation. Lies on the stack of the fiber that waits for it; from `submit` until `done` is set the driver (and the
- * kernel) own it and the memory it names. `done` is set by sn_op_complete exactly once, on the owning driver's thread,
- * after the operation's own completion was seen, whatever became of a cancel.
+ * kernel) own it and the memory it names. `done` is set by sn_op_complete exactly once, after the operation's own
+ * completion was seen, whatever became of a cancel; by the driver's own thread, or by one that helps it.
  *
  *     IDLE --submit--> IN_FLIGHT --completion--> DONE        (cancel: asks the kernel to hurry, changes no state)
  */
@@ -15,7 +15,8 @@
 
 #include "runtime/atomic.h"
 #include "runtime/fiber.h"
-#include "runtime/message.h"
+
+#include <sys/queue.h>
 
 typedef struct sn_driver sn_driver;
 
@@ -73,10 +74,8 @@ typedef struct sn_op {
     sn_fiber *fiber;
     sn_worker *worker; /* whose driver holds it */
     _Atomic uint32_t done;
-    _Atomic uint32_t cancel_taken; /* that worker has consumed the message; set up when a cancel is asked for */
 
-    struct sn_op *next, *next_cancel;
-    sn_message cancel_message; /* to the worker whose driver holds it */
+    TAILQ_ENTRY(sn_op) link; /* queued or cancel_queued */
 } sn_op;
 
 /* A result that says: not here; a plain thread is to make the system call (`plain`). */
@@ -94,7 +93,8 @@ typedef struct sn_driver_ops {
     /* Takes the operation. It may complete inside the call, with SN_OP_ELSEWHERE if this driver, this kernel or this
      * descriptor has no way to wait for it. */
     void (*submit)(sn_driver *d, sn_op *op);
-    /* Asks for an operation of this driver to end early; harmless if it has completed. */
+    /* Asks for an operation of this driver to end early; harmless if it has completed. Called by the fiber that waits
+     * for it, once, in the thread of any worker. */
     void (*cancel)(sn_driver *d, sn_op *op);
     /* Hands over what was submitted and completes what has finished; never blocks. `light`: without a system call.
      * Returns completions. */
@@ -105,12 +105,17 @@ typedef struct sn_driver_ops {
     bool (*wait)(sn_driver *d, sinew_time deadline);
     /* Ends a wait now or the next one at once. Any thread. */
     void (*wake)(sn_driver *d);
+    /* For the driver of a worker that computes: completes what has finished; its fibers become ready on the caller, a
+     * worker. Returns completions. Sets *kick when more may come out only in the owner's own thread. */
+    unsigned (*help)(sn_driver *d, bool *kick);
+    /* That, in a signal handler in the owner's thread, wherever it was interrupted. May be NULL. */
+    void (*kicked)(sn_driver *d);
 } sn_driver_ops;
 
 /* The driver a runtime uses, defined in io/. */
 extern const sn_driver_ops sn_driver_uring;
 
-/* Marks the operation done and wakes its fiber. Called by drivers. */
+/* Marks the operation done and wakes its fiber. Called by drivers, one thread at a time for all operations of one. */
 void sn_op_complete(sn_op *op, int result);
 
 /* Submits, waits for the completion and returns its result; passes a cancel or timeout of the task on to the driver.

@@ -4,6 +4,7 @@
 
 #include "runtime/clock.h"
 #include "runtime/deadlock.h"
+#include "runtime/kick.h"
 #include "runtime/worker.h"
 
 void sn_idle_init(sn_idle *idle)
@@ -149,16 +150,44 @@ void sn_idle_found(sn_worker *w)
     sn_wake_one(rt);
 }
 
-/* Fires timers of workers that are busy computing. */
+/* Fires timers of workers that are busy computing, and completes their I/O. */
 static void help_others(sn_worker *w)
 {
     sn_runtime *rt = w->runtime;
     sinew_time now = sn_clock_now();
+    bool kicked = false, ignored;
+    unsigned completed = 0;
     for (uint32_t i = 0; i < rt->workers_count; i++) {
         sn_worker *other = &rt->workers[i];
         if (other != w && !sn_load(&other->asleep, relaxed))
             sn_timers_expire(&other->timers, now, true);
+        bool kick = false;
+        completed += sn_help_io(w, other, now, &kick);
+        if (kick)
+            sn_kick(other);
+        kicked |= kick;
     }
+    if (!kicked || completed)
+        return;
+    for (sinew_time end = now + SN_KICKED_NS; !completed && sn_clock_now() < end; sn_pause())
+        for (uint32_t i = 0; i < rt->workers_count; i++)
+            completed += sn_help_io(w, &rt->workers[i], now, &ignored);
+}
+
+/* When the monitor looks again: soon if somebody who may compute has I/O in flight, unless there are more workers than
+ * CPUs, which need them. */
+static sinew_time next_tick(sn_runtime *rt)
+{
+    sinew_time now = sn_clock_now();
+    if (sleeping(rt) == rt->workers_count)
+        return now + SN_HELP_NS;
+    for (uint32_t i = 0; i < rt->workers_count; i++) {
+        sn_worker *o = &rt->workers[i];
+        if (!sn_load(&o->asleep, relaxed) &&
+            sn_load(&o->counters.completed, relaxed) != sn_load(&o->counters.submitted, relaxed))
+            return now + (rt->cpu_each ? SN_STUCK_NS : SN_HELP_NS / 2);
+    }
+    return now + SN_HELP_NS;
 }
 
 /*
@@ -219,28 +248,31 @@ void sn_idle_sleep(sn_worker *w)
     if (sleeping(rt) == rt->workers_count && sn_deadlock_possible(rt))
         look_again = sn_clock_now() + pause;
     sn_bump(&w->counters.parks, 1);
-    bool monitor = false, first = true;
-    uint64_t departures = 0;
+    bool monitor = false;
+    uint64_t departures = sn_load(&rt->idle.departures, seq_cst);
+    sinew_time quiet_since = sn_clock_now(); /* nobody has left the list since then */
     for (;;) {
         sinew_time deadline = sn_timers_earliest(&w->timers), trim_at = sn_stacks_trim(&rt->stacks);
         deadline = trim_at < deadline ? trim_at : deadline;
         deadline = look_again < deadline ? look_again : deadline;
         uint64_t departures_now = sn_load(&rt->idle.departures, seq_cst);
-        if (rt->workers_count > 1 && (first || sleeping(rt) != rt->workers_count || departures_now != departures)) {
+        if (departures_now != departures) {
+            departures = departures_now;
+            quiet_since = sn_clock_now();
+        }
+        if (rt->workers_count > 1 && (sleeping(rt) != rt->workers_count || sn_clock_now() - quiet_since < SN_HELP_NS)) {
             uint32_t nobody = 0;
             monitor = monitor || sn_cas(&rt->idle.monitor, &nobody, w->index + 1, seq_cst);
             if (monitor) {
-                sinew_time tick = sn_clock_now() + SN_HELP_NS;
+                sinew_time tick = next_tick(rt);
                 deadline = tick < deadline ? tick : deadline;
             }
-        } else if (monitor) { /* nobody has worked since the last tick */
+        } else if (monitor) { /* nobody has worked for a while */
             monitor = false;
             sn_store(&rt->idle.monitor, 0, seq_cst);                      /* m1 */
             if (sn_load(&rt->idle.departures, seq_cst) != departures_now) /* m2 */
                 continue;
         }
-        first = false;
-        departures = departures_now;
         bool ready = rt->driver->wait(w->driver, deadline);
         if (monitor) {
             w->looking = true; /* this worker is still on the list; it wakes others once it has left */

@@ -10,9 +10,8 @@
 #include <stdint.h>
 
 typedef enum sn_message_kind {
-    SN_MESSAGE_FIBER,     /* ready to resume */
-    SN_MESSAGE_TASK,      /* pinned, to be started */
-    SN_MESSAGE_CANCEL_OP, /* sn_op to be cancelled on this worker's driver */
+    SN_MESSAGE_FIBER, /* ready to resume */
+    SN_MESSAGE_TASK,  /* pinned, to be started */
 } sn_message_kind;
 
 typedef struct sn_message {

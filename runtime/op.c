@@ -2,8 +2,7 @@
 /*
  * Running an I/O operation: submit, park until its completion, pass a cancel on.
  *
- * The operation lies on the caller's stack, so the call does not return before the completion was seen, nor
- * before a cancel message on its way to the owning worker was consumed.
+ * The operation lies on the caller's stack, so the call does not return before the completion was seen.
  *
  * What the driver cannot wait for (old kernels' gaps, regular files without io_uring) is a plain system call in a
  * thread of the blocking pool.
@@ -23,19 +22,6 @@ void sn_op_complete(sn_op *op, int result)
     sn_store(&op->done, 1, release); /* the operation may be gone after this; partner: the acquire load in sn_op_run */
     sn_unpark(f);
     sn_store(completed, sn_load(completed, relaxed) + 1, release); /* last: see deadlock.c */
-}
-
-static void ask_cancel(sn_worker *w, sn_op *op)
-{
-    if (w == op->worker) {
-        w->runtime->driver->cancel(w->driver, op);
-        sn_store(&op->cancel_taken, 1, relaxed);
-    } else {
-        sn_store(&op->cancel_taken, 0, relaxed);
-        op->cancel_message.kind = SN_MESSAGE_CANCEL_OP;
-        op->cancel_message.subject = op;
-        sn_post(op->worker, &op->cancel_message);
-    }
 }
 
 static intptr_t make_call(void *arg)
@@ -76,13 +62,13 @@ int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int
     sn_bump(&w->counters.submitted, 1);
     w->runtime->driver->submit(w->driver, &op);
     bool asked = false;
-    while (!sn_load(&op.done, acquire) || (asked && !sn_load(&op.cancel_taken, acquire))) {
+    while (!sn_load(&op.done, acquire)) {
         w = sn_park(w, f);
         if (!asked && !close && !sn_load(&op.done, acquire)) {
             sn_interrupt_poll(f);
             if (sn_cancel_pending(f->task)) {
                 asked = true;
-                ask_cancel(w, &op);
+                w->runtime->driver->cancel(op.worker->driver, &op);
             }
         }
     }

@@ -10,6 +10,7 @@
 #include "runtime/cancel.h"
 #include "runtime/fork.h"
 #include "runtime/inspect.h"
+#include "runtime/kick.h"
 #include "runtime/local.h"
 #include "runtime/options.h"
 #include "runtime/origin.h"
@@ -118,13 +119,17 @@ static int enter_thread(sn_worker *w)
     int r = sn_overflow_enter(w);
     if (r == 0)
         r = sn_fork_open_driver(w);
+    if (r == 0)
+        sn_kick_enter(w);
     return r;
 }
 
 static void leave_thread(sn_worker *w)
 {
-    if (w->driver)
+    if (w->driver) {
+        sn_kick_leave(w);
         sn_fork_close_driver(w);
+    }
     sn_overflow_leave(w);
     sn_tls_worker = NULL;
 }
@@ -323,6 +328,7 @@ intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg)
         return r;
     sn_fence_init();
     sn_overflow_init();
+    sn_kick_init();
     sn_runtime *rt = sn_fork_init() == 0 ? new_runtime(&complete) : NULL;
     if (!rt) {
         sn_complain("sinew_run: no memory for %u workers", complete.workers);
@@ -373,6 +379,7 @@ int sinew_get_stats(sinew_stats *out)
         out->steals += sn_load(&c->steals, relaxed);
         out->steals_failed += sn_load(&c->steals_failed, relaxed);
         out->tasks_stolen += sn_load(&c->tasks_stolen, relaxed);
+        out->kicks += sn_load(&c->kicks, relaxed);
         out->parks += sn_load(&c->parks, relaxed);
         out->wakes += sn_load(&c->wakes, relaxed);
         out->polls += sn_load(&c->polls, relaxed);

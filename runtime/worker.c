@@ -16,6 +16,7 @@
 #include "runtime/cancel.h"
 #include "runtime/clock.h"
 #include "runtime/inject.h"
+#include "runtime/kick.h"
 #include "runtime/switch.h"
 #include "runtime/task.h"
 
@@ -104,14 +105,7 @@ static void drain(sn_worker *w, ck_stack_t *inbox)
     while (oldest) {
         sn_message *m = SN_CONTAINER(oldest, sn_message, link);
         oldest = oldest->next; /* handing the message on gives it away */
-        if (m->kind == SN_MESSAGE_CANCEL_OP) {
-            sn_op *op = m->subject;
-            sn_fiber *f = op->fiber;
-            if (!sn_load(&op->done, relaxed))
-                w->runtime->driver->cancel(w->driver, op);
-            sn_store(&op->cancel_taken, 1, release); /* the operation may be gone after this */
-            sn_unpark(f);
-        } else if (m->kind == SN_MESSAGE_FIBER && ((sn_fiber *)m->subject)->pinned < 0) {
+        if (m->kind == SN_MESSAGE_FIBER && ((sn_fiber *)m->subject)->pinned < 0) {
             sn_push(w, m->subject);
         } else if (m->kind == SN_MESSAGE_TASK) {
             sn_inject_arrived(w, m->subject);
@@ -191,11 +185,30 @@ static bool steal(sn_worker *w)
     return false;
 }
 
+unsigned sn_help_io(sn_worker *w, sn_worker *other, sinew_time now, bool *kick)
+{
+    if (other == w || sn_load(&other->asleep, relaxed) || now - sn_load(&other->looked_at, relaxed) < SN_STUCK_NS ||
+        sn_load(&other->counters.completed, relaxed) == sn_load(&other->counters.submitted, relaxed))
+        return 0;
+    return w->runtime->driver->help(other->driver, kick);
+}
+
 /* A worker that always has something to do never comes to steal, so now and then it looks after those that compute for
  * long. */
 static SN_NOINLINE void help_stuck(sn_worker *w, sinew_time now)
 {
     sn_runtime *rt = w->runtime;
+    bool kicked = false, others = now - w->helped_at > SN_HELP_NS;
+    for (uint32_t i = 0; i < rt->workers_count; i++) {
+        bool kick = false;
+        sn_help_io(w, &rt->workers[i], now, &kick);
+        if (kick)
+            sn_kick(&rt->workers[i]);
+        kicked |= kick;
+    }
+    w->io_helped_at = kicked ? now - SN_HELP_IO_NS + SN_KICKED_NS : now;
+    if (!others)
+        return;
     w->helped_at = now;
     for (uint32_t i = 0; i < rt->workers_count; i++) {
         sn_worker *other = &rt->workers[i];
@@ -221,7 +234,7 @@ void sn_look_around(sn_worker *w)
     sinew_time now = sn_clock_now();
     w->fair_at = now;
     sn_store(&w->looked_at, now, relaxed);
-    if (SN_UNLIKELY(now - w->helped_at > SN_HELP_NS))
+    if (SN_UNLIKELY(now - w->io_helped_at > SN_HELP_IO_NS))
         help_stuck(w, now);
     if (sn_timers_earliest(&w->timers) <= now)
         sn_timers_expire(&w->timers, now, false);

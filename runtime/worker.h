@@ -25,22 +25,26 @@
 #include <signal.h>
 
 enum {
-    SN_HELP_NS = 1000000,  /* a worker that has not looked around for so long is taken to compute */
-    SN_STEAL_MOST = 4096,  /* entries at once */
-    SN_BUDGET = 64,        /* switches between two visits to the scheduler */
-    SN_FAIR_NS = 1000000,  /* in-place runs give way to others about this often */
-    SN_FIBERS_KEEP = 64,   /* pooled fibers of a worker; twice as many overflow */
-    SN_TASKS_BATCH = 256,  /* task descriptors moved between pools at once */
-    SN_IN_PLACE_SHARE = 2, /* in place only while 1/2 of a default stack is left */
-    SN_TOKENS = 4,         /* shares of maps that a worker lays out at once */
+    SN_HELP_NS = 1000000, /* how often workers look after timers and queues of those that compute */
+    SN_STUCK_NS =
+        100000, /* a worker that has not looked around for so long is taken to compute: its I/O is for others */
+    SN_HELP_IO_NS = 200000, /* how often workers look after the I/O of those that compute */
+    SN_KICKED_NS = 30000,   /* one that was interrupted has let its completions out by then */
+    SN_STEAL_MOST = 4096,   /* entries at once */
+    SN_BUDGET = 64,         /* switches between two visits to the scheduler */
+    SN_FAIR_NS = 1000000,   /* in-place runs give way to others about this often */
+    SN_FIBERS_KEEP = 64,    /* pooled fibers of a worker; twice as many overflow */
+    SN_TASKS_BATCH = 256,   /* task descriptors moved between pools at once */
+    SN_IN_PLACE_SHARE = 2,  /* in place only while 1/2 of a default stack is left */
+    SN_TOKENS = 4,          /* shares of maps that a worker lays out at once */
 };
 
 typedef struct sn_counters {
     /* By the parity of the task's wave: see shutdown.c. in_place: finished and freed by the in-place fast path. */
     _Atomic uint64_t spawned[2], in_place[2], finished[2];
     _Atomic uint64_t freed; /* descriptors, the fast path's not counted */
-    _Atomic uint64_t in_place_slow, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, submitted,
-        completed;
+    _Atomic uint64_t in_place_slow, switches, steals, steals_failed, tasks_stolen, parks, wakes, polls, kicks,
+        submitted, completed;
     _Atomic int64_t fibers_live;
 } sn_counters;
 
@@ -65,7 +69,7 @@ struct sn_worker {
     sn_fiber *fibers;
     _Atomic sinew_time looked_at; /* when this worker last looked around; others see by it whether it computes */
     sinew_time fair_at;           /* the same, or when the running slice began */
-    sinew_time helped_at;
+    sinew_time helped_at, io_helped_at;
     sn_runq runq;         /* owner and thieves */
     sn_counters counters; /* written by the owner, read by anyone */
 
@@ -79,6 +83,8 @@ struct sn_worker {
     sn_fiber sched; /* the thread's own stack */
     char *alternate_stack;
     stack_t previous_alternate;
+    sigset_t mask_before;           /* kick.c */
+    volatile sig_atomic_t kickable; /* the same */
     int thread_result;
     pid_t thread_id;
     pthread_t thread;
@@ -256,6 +262,10 @@ SN_INLINE sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
 {
     return SN_LIKELY(e & SN_ENTRY_FIBER) ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_fiber_of_task(w, e);
 }
+
+/* Completes I/O of another worker if that one computes. Returns how many, and sets *kick if there is more that only that
+ * worker's thread can let out. */
+unsigned sn_help_io(sn_worker *w, sn_worker *other, sinew_time now, bool *kick);
 
 /* Messages, timers, the driver; renews the budget. */
 void sn_look_around(sn_worker *w);

@@ -181,6 +181,7 @@ typedef struct sinew_stats {
     uint64_t steals, steals_failed, tasks_stolen;
     uint64_t parks, wakes; /* workers going to sleep, and being woken by another thread */
     uint64_t polls;        /* visits to the I/O driver */
+    uint64_t kicks;        /* computing workers interrupted, so that others could take their finished I/O */
     uint64_t ops_submitted, ops_completed;
     uint64_t stacks_live, stacks_pooled; /* fibers in use, and kept for reuse */
     uint64_t blocking_threads;           /* threads for blocking calls, now */

@@ -3,7 +3,7 @@
  * Goal: a task that computes delays only itself. Other workers take the ready tasks and the expired timers of the
  * worker it sits on. Method: victims are armed first, then a task spins on the worker they suspended on, until all of
  * them have gone on; or until ten seconds have passed, and then the test has failed. Cannot see: how late the victims
- * were; and the finished I/O of a worker that computes, which waits for it.
+ * were. I/O: tests/io/busy.c.
  */
 #include <errno.h>
 #include <sched.h>

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Interrupting a worker that computes: a signal, in whose handler its driver lets out what only its own thread can
+ * (driver.h, `kicked`). SIGURG, which nobody uses for anything else, is ignored by default and so harms no thread that
+ * it is not meant for; Go's runtime chose it for the same purpose. A handler that the program has installed before is
+ * called for signals that are not ours.
+ *
+ * System calls of the interrupted task are restarted (SA_RESTART); those that the kernel never restarts (nanosleep,
+ * poll, select, ...; signal(7)) return EINTR, as beside any other signal.
+ */
+#ifndef SN_KICK_H
+#define SN_KICK_H
+
+#include "runtime/worker.h"
+
+/* Installs the handler, once in a process. */
+void sn_kick_init(void);
+
+/* In a worker's thread, from when its driver is open until it is about to be closed. */
+void sn_kick_enter(sn_worker *w);
+void sn_kick_leave(sn_worker *w);
+
+/* Interrupts the worker, which must be between those two. Any thread. */
+void sn_kick(sn_worker *w);
+
+#endif
