@@ -86,6 +86,9 @@ static ssize_t call(const sn_op *op)
         return splice_plain(op);
     case SN_OP_POLL:
         return poll_plain(op);
+    case SN_OP_RECEIVE:
+        errno = ENOBUFS;
+        return -1;
     case SN_OPCODES:
         break;
     }

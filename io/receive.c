@@ -1,29 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Receiving into buffers of the driver's, or, without any, into memory taken once data is there. */
+/*
+ * Receiving into buffers of the driver's; and without any (another driver, no socket, all in use) into memory that is
+ * taken when there is data.
+ */
 #include "io/receive.h"
+
+#include "runtime/worker.h"
 
 #include <sinew/io.h>
 
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
-int sn_receive(int fd, sn_received *r)
+/* Somebody else may read what has made the descriptor ready; then this waits with its buffer. */
+static int receive_into_own(int fd, bool socket, sn_received *r)
 {
     int ready = sinew_poll(fd, POLLIN);
     if (ready < 0)
         return ready;
-    r->owner = NULL;
-    r->data = malloc(SN_RECEIVE_BYTES);
-    if (!r->data)
+    char *data = malloc(SN_RECEIVE_BYTES);
+    if (!data)
         return -ENOMEM;
-    ssize_t n = sinew_recv(fd, r->data, SN_RECEIVE_BYTES, 0);
+    ssize_t n = socket ? sinew_recv(fd, data, SN_RECEIVE_BYTES, 0) : sinew_read(fd, data, SN_RECEIVE_BYTES);
     if (n <= 0)
-        free(r->data);
+        free(data);
+    *r = (sn_received){.data = data};
     return (int)n;
+}
+
+int sn_receive(int fd, sn_received *r)
+{
+    int n = sn_op_run(SN_OP_RECEIVE, fd, NULL, 0, (intptr_t)r, 0);
+    if (n == -ENOBUFS || n == -ENOTSOCK)
+        n = receive_into_own(fd, n == -ENOBUFS, r);
+    return n;
 }
 
 void sn_received_release(sn_received *r)
 {
-    free(r->data);
+    if (r->owner)
+        sn_worker_self()->runtime->driver->give_back(r->owner, r->data);
+    else
+        free(r->data);
 }

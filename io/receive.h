@@ -10,17 +10,13 @@
 #ifndef SN_RECEIVE_H
 #define SN_RECEIVE_H
 
-#include "runtime/base.h"
+#include "runtime/driver.h"
 
 enum { SN_RECEIVE_BYTES = 4096 };
 
-typedef struct sn_received {
-    char *data;
-    void *owner; /* the driver whose buffer it is; NULL: from malloc */
-} sn_received;
-
-/* At most SN_RECEIVE_BYTES of a stream socket. The number of bytes; 0 at its end, or a negative errno, and then there
- * is nothing to release. Cancel and timeout as for sinew_recv: no byte is lost. -ENOMEM loses none either. */
+/* At most SN_RECEIVE_BYTES of a stream socket, or of anything that read(2) reads from. The number of bytes; 0 at its
+ * end, or a negative errno, and then there is nothing to release. Cancel and timeout as for sinew_recv: no byte is
+ * lost. -ENOMEM loses none either. */
 int sn_receive(int fd, sn_received *r);
 
 void sn_received_release(sn_received *r);

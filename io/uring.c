@@ -35,6 +35,7 @@
  * errno-style results of liburing are negative codes; the variable errno is not used here except directly after eventfd
  * calls.
  */
+#include "io/buffers.h"
 #include "io/plain.h"
 #include "runtime/clock.h"
 #include "runtime/worker.h"
@@ -79,6 +80,7 @@ struct sn_driver {
     bool wake_armed;
     _Atomic bool waiting; /* the owner sleeps, or is about to; cleared without the lock */
     _Atomic uint32_t wake_posted;
+    sn_buffers buffers; /* the kernel takes from it, and under the lock buffers come back */
 };
 
 /* Around everything the owner does with the ring. */
@@ -166,6 +168,7 @@ static void probe(void)
         {SN_OP_STATX, IORING_OP_STATX},       {SN_OP_RENAMEAT, IORING_OP_RENAMEAT},
         {SN_OP_LINKAT, IORING_OP_LINKAT},     {SN_OP_SYMLINKAT, IORING_OP_SYMLINKAT},
         {SN_OP_UNLINKAT, IORING_OP_UNLINKAT}, {SN_OP_MKDIRAT, IORING_OP_MKDIRAT},
+        {SN_OP_RECEIVE, IORING_OP_RECV},
     };
     struct io_uring_probe *p = io_uring_get_probe();
     missing = UINT32_C(1) << SN_OP_FTRUNCATE; /* newer than liburing 2.3 */
@@ -210,6 +213,7 @@ no_ring:
 static void uring_close(sn_driver *d)
 {
     io_uring_queue_exit(&d->ring);
+    sn_buffers_free(&d->buffers);
     close(d->wake_fd);
     free(d);
 }
@@ -305,6 +309,11 @@ static void prepare(struct io_uring_sqe *sqe, sn_op *op)
     case SN_OP_MKDIRAT:
         io_uring_prep_mkdirat(sqe, op->fd, op->buffer, (mode_t)op->length);
         break;
+    case SN_OP_RECEIVE:
+        io_uring_prep_recv(sqe, op->fd, NULL, SN_RECEIVE_BYTES, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = SN_BUFFERS_GROUP;
+        break;
     case SN_OP_FTRUNCATE: /* missing */
     case SN_OPCODES:
         SN_CHECK(false, "an operation that the ring does not have");
@@ -337,6 +346,8 @@ static SN_NOINLINE void submit_later(sn_driver *d, sn_op *op)
     ck_spinlock_lock(&d->lock);
     if (missing >> op->opcode & 1) {
         sn_op_complete(op, SN_OP_ELSEWHERE);
+    } else if (op->opcode == SN_OP_RECEIVE && !d->buffers.ring) {
+        sn_op_complete(op, -ENOBUFS);
     } else {
         op->queued = true;
         TAILQ_INSERT_TAIL(&d->unsubmitted, op, link);
@@ -350,7 +361,8 @@ static void uring_submit(sn_driver *d, sn_op *op)
     op->queued = op->cancel_queued = op->cancel_in_flight = op->finished = false;
     enter(d);
     /* A list that another thread is emptying looks full for a moment at worst. */
-    if (SN_UNLIKELY(missing >> op->opcode & 1 || !TAILQ_EMPTY(&d->unsubmitted) || !try_submit(d, op)))
+    if (SN_UNLIKELY(missing >> op->opcode & 1 || !TAILQ_EMPTY(&d->unsubmitted)) ||
+        (op->opcode == SN_OP_RECEIVE && !sn_buffers_ready(&d->buffers, &d->ring)) || SN_UNLIKELY(!try_submit(d, op)))
         submit_later(d, op);
     leave(d);
 }
@@ -469,6 +481,23 @@ static bool sent_zc(sn_op *op, struct io_uring_cqe *cqe)
     return true;
 }
 
+/* The kernel has picked a buffer; without data in it it goes back at once. */
+static void received(sn_driver *d, sn_op *op, const struct io_uring_cqe *cqe)
+{
+    char *buffer = sn_buffers_at(&d->buffers, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (cqe->res > 0)
+        *(sn_received *)(intptr_t)op->extra = (sn_received){.data = buffer, .owner = d};
+    else
+        sn_buffers_put(&d->buffers, buffer);
+}
+
+static void uring_give_back(sn_driver *d, char *buffer)
+{
+    ck_spinlock_lock(&d->lock);
+    sn_buffers_put(&d->buffers, buffer);
+    ck_spinlock_unlock(&d->lock);
+}
+
 /* Under the lock. */
 static unsigned reap(sn_driver *d)
 {
@@ -488,6 +517,8 @@ static unsigned reap(sn_driver *d)
             sn_op *op = op_of(key);
             if (SN_UNLIKELY(cqe->flags & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF)) && !sent_zc(op, cqe))
                 continue;
+            if (cqe->flags & IORING_CQE_F_BUFFER)
+                received(d, op, cqe);
             if (SN_UNLIKELY(op->cancel_queued)) {
                 TAILQ_REMOVE(&d->cancels, op, link);
                 op->cancel_queued = false;
@@ -618,4 +649,5 @@ const sn_driver_ops sn_driver_uring = {
     .wake = uring_wake,
     .help = uring_help,
     .kicked = uring_kicked,
+    .give_back = uring_give_back,
 };

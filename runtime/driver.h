@@ -47,6 +47,7 @@ typedef enum sn_opcode {
     SN_OP_SYMLINKAT, /* fd: directory, buffer: target, extra: the link's path */
     SN_OP_UNLINKAT,  /* fd, buffer: path, flags: AT_REMOVEDIR */
     SN_OP_MKDIRAT,   /* fd, buffer: path, length: mode */
+    SN_OP_RECEIVE,   /* fd, extra: sn_received *, filled by the completion; -ENOBUFS: the driver has no buffer now */
     SN_OPCODES,
 } sn_opcode;
 
@@ -77,6 +78,12 @@ typedef struct sn_op {
 
     TAILQ_ENTRY(sn_op) link; /* queued or cancel_queued */
 } sn_op;
+
+/* What arrived, in a buffer of a driver's. */
+typedef struct sn_received {
+    char *data;
+    sn_driver *owner; /* it is to be given back to that one; NULL: from malloc */
+} sn_received;
 
 /* A result that says: not here; a plain thread is to make the system call (`plain`). */
 #define SN_OP_ELSEWHERE INT_MIN
@@ -110,6 +117,8 @@ typedef struct sn_driver_ops {
     unsigned (*help)(sn_driver *d, bool *kick);
     /* That, in a signal handler in the owner's thread, wherever it was interrupted. May be NULL. */
     void (*kicked)(sn_driver *d);
+    /* Takes back a buffer of SN_OP_RECEIVE. Any worker's thread. NULL where there are none. */
+    void (*give_back)(sn_driver *d, char *buffer);
 } sn_driver_ops;
 
 /* The driver a runtime uses, defined in io/. */
