@@ -26,7 +26,7 @@ static void list_task(listing *l, sinew_task *t)
     sn_complain("  waiting: %s", sinew_name(t));
     const sn_origin *origin = sn_origin_of(t);
     if (origin)
-        sn_origin_print(origin->frames, origin->count);
+        sn_origin_print("  created at:", origin->frames, origin->count);
 }
 
 static void list_fiber(sn_fiber *f, void *arg)

@@ -13,6 +13,15 @@
 
 #include "runtime/worker.h"
 
+/* Where a worker stood when it was interrupted, innermost call first. */
+enum { SN_KICK_FRAMES = 24 };
+
+typedef struct sn_standing {
+    _Atomic uint32_t taken; /* the rest is there */
+    size_t count;
+    void *frames[SN_KICK_FRAMES];
+} sn_standing;
+
 /* Installs the handler, once in a process. */
 void sn_kick_init(void);
 
@@ -22,5 +31,10 @@ void sn_kick_leave(sn_worker *w);
 
 /* Interrupts the worker, which must be between those two. Any thread. */
 void sn_kick(sn_worker *w);
+
+/* Has a worker that computes say where it stands, and waits for that, for some milliseconds at most. False: it does not
+ * (it is inside of a system call, which is not interrupted for this, or keeps its signals back). `out` lives as long as
+ * the worker. One thread only, which has made a walk before: the first one of a process may load a library. */
+bool sn_kick_where(sn_worker *w, sn_standing *out);
 
 #endif

@@ -63,12 +63,12 @@ const sn_origin *sn_origin_of(const sinew_task *t)
     return ext ? __atomic_load_n(&ext->origin, __ATOMIC_ACQUIRE) : NULL;
 }
 
-void sn_origin_print(void *const *frames, size_t count)
+void sn_origin_print(const char *head, void *const *frames, size_t count)
 {
     if (count == 0)
         return;
     char **symbols = backtrace_symbols(frames, (int)count);
-    sn_complain("  created at:");
+    sn_complain("%s", head);
     for (size_t i = 0; i < count; i++) {
         if (symbols)
             sn_complain("    %s", symbols[i]);

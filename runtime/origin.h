@@ -42,6 +42,6 @@ void sn_origin_note(sinew_task *t, const void *caller); /* both */
 const sn_origin *sn_origin_of(const sinew_task *t);
 
 /* Lines on stderr, after the one they belong to. */
-void sn_origin_print(void *const *frames, size_t count);
+void sn_origin_print(const char *head, void *const *frames, size_t count);
 
 #endif

@@ -13,7 +13,8 @@ static void print(const sinew_error_report *report)
         sn_complain("%s: %s (%lld.%03lld s)", report->name, report->what, us / 1000000, us / 1000 % 1000);
     else
         sn_complain("%s: %s: %s (%ld)", report->name, report->what, strerror((int)-report->error), (long)report->error);
-    sn_origin_print(report->created, report->created_count);
+    sn_origin_print("  its stack, innermost call first:", report->stack, report->stack_count);
+    sn_origin_print("  created at:", report->created, report->created_count);
 }
 
 void sn_report(sn_runtime *rt, const sinew_error_report *report)

@@ -3,9 +3,11 @@
 #include "runtime/slow.h"
 
 #include "runtime/clock.h"
+#include "runtime/kick.h"
 #include "runtime/name.h"
 #include "runtime/report.h"
 
+#include <execinfo.h>
 #include <stdlib.h>
 
 enum { LOOKS = 4 /* in the time of the limit */, LATER = 10 /* the next report of the same step, times the last */ };
@@ -26,6 +28,7 @@ typedef struct step {
     bool slow;        /* has reached the limit, and the rest is set */
     sinew_time report_at;
     sn_task_sample who;
+    sn_standing standing; /* count 0: not known */
 } step;
 
 typedef struct sn_slow {
@@ -74,7 +77,9 @@ static void report(sn_slow *s, const step *p, bool over)
                                                 .name = who->name,
                                                 .took = p->took,
                                                 .created_count = who->origin.count,
-                                                .created = who->origin.frames});
+                                                .created = who->origin.frames,
+                                                .stack_count = p->standing.count,
+                                                .stack = p->standing.frames});
     pthread_mutex_unlock(&s->calling);
 }
 
@@ -82,6 +87,8 @@ static void report(sn_slow *s, const step *p, bool over)
 static bool identify(sn_slow *s, sn_worker *w, step *p)
 {
     sn_task_sample_take(&p->who, p->seen.task);
+    if (!sn_kick_where(w, &p->standing))
+        p->standing.count = 0;
     look now = look_at(w);
     if (!same(&now, &p->seen))
         return false;
@@ -97,7 +104,9 @@ static bool visit(sn_slow *s, sn_worker *w, step *p)
     if (!same(&now, &p->seen)) {
         if (p->slow)
             report(s, p, true);
-        *p = (step){.seen = now, .since = sn_clock_now()};
+        p->seen = now;
+        p->since = sn_clock_now();
+        p->slow = false;
         return false;
     }
     if (!now.task)
@@ -148,6 +157,8 @@ int sn_slow_begin(sn_runtime *rt, sinew_time limit)
         return -ENOMEM;
     s->runtime = rt;
     s->limit = limit;
+    void *frame;
+    backtrace(&frame, 1); /* the first walk of a process may load a library, which a handler must not */
     s->pause = limit / LOOKS > PAUSE_LEAST ? limit / LOOKS : PAUSE_LEAST;
     pthread_condattr_t monotonic;
     int r = pthread_condattr_init(&monotonic);

@@ -24,6 +24,8 @@
  * a hundred times, and so on. Name and origin are taken when the limit is passed, while it is sure that the task is
  * there (name.c), and are the watcher's from then on.
  *
+ * Then it is also asked where it stands: its thread is interrupted (kick.h) and walks its own stack in the handler.
+ *
  * Deadlocks. The handler of a report may wake a task. So a standstill is none as long as the watcher has a report to
  * make or may find one:
  *

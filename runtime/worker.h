@@ -83,8 +83,9 @@ struct sn_worker {
     sn_fiber sched; /* the thread's own stack */
     char *alternate_stack;
     stack_t previous_alternate;
-    sigset_t mask_before;           /* kick.c */
-    volatile sig_atomic_t kickable; /* the same */
+    sigset_t mask_before;                          /* kick.c */
+    _Atomic(struct sn_standing *) standing_wanted; /* the same */
+    volatile sig_atomic_t kickable;                /* the same */
     int thread_result;
     pid_t thread_id;
     pthread_t thread;
@@ -263,8 +264,8 @@ SN_INLINE sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
     return SN_LIKELY(e & SN_ENTRY_FIBER) ? (sn_fiber *)(e & ~SN_ENTRY_FIBER) : sn_fiber_of_task(w, e);
 }
 
-/* Completes I/O of another worker if that one computes. Returns how many, and sets *kick if there is more that only that
- * worker's thread can let out. */
+/* Completes I/O of another worker if that one computes. Returns how many, and sets *kick if there is more that only
+ * that worker's thread can let out. */
 unsigned sn_help_io(sn_worker *w, sn_worker *other, sinew_time now, bool *kick);
 
 /* Messages, timers, the driver; renews the budget. */

@@ -139,6 +139,9 @@ typedef struct sinew_error_report {
     sinew_time took;      /* a slow task's; otherwise 0 */
     size_t created_count; /* in debug mode, where the task was made: see sinew_task_created_at */
     void *const *created;
+    size_t
+        stack_count; /* of a slow task, where it stood when the limit was passed, innermost call first; 0: unknown, */
+    void *const *stack; /* as when its thread was inside of a system call */
 } sinew_error_report;
 
 /* Called in whatever thread the last reference went, which may be inside of another call of sinew, and for handles that

@@ -44,6 +44,8 @@ struct reports {
     atomic_int running, over; /* how many came while the step ran, and when it had ended */
     _Atomic sinew_time took;  /* the longest */
     atomic_int created;       /* frames in the last one */
+    atomic_int standing;      /* reports whose stack had `stands_in` in it */
+    uintptr_t stands_in;
 };
 
 static void count_report(const sinew_error_report *report, void *arg)
@@ -58,6 +60,11 @@ static void count_report(const sinew_error_report *report, void *arg)
     if (report->took > atomic_load(&r->took))
         atomic_store(&r->took, report->took);
     atomic_store(&r->created, (int)report->created_count);
+    for (size_t i = 0; i < report->stack_count; i++)
+        if ((uintptr_t)report->stack[i] - r->stands_in < 256) {
+            atomic_fetch_add(&r->standing, 1);
+            break;
+        }
     atomic_fetch_add(strstr(report->what, "running") ? &r->running : &r->over, 1);
 }
 
@@ -186,6 +193,52 @@ static intptr_t awaits_pinned(void *arg)
         CHECK_EQ(sinew_await(sinew_spawn_with(&opt, one_step, arg)), 0);
     }
     return 0;
+}
+
+/* More than 256 bytes long in no build. */
+__attribute__((noinline)) static void stand_until_reported(struct reports *r)
+{
+    while (atomic_load(&r->running) == 0)
+        ;
+}
+
+static intptr_t stand_somewhere(void *arg)
+{
+    stand_until_reported(arg);
+    return 0;
+}
+
+/* A worker that the machine does not run just then is not asked, so it may take some. ThreadSanitizer keeps the signal
+ * back. */
+IN_RUNTIME_SAYING(a224_a_slow_step_is_reported_with_its_stack, .slow_step = LIMIT)
+{
+    struct reports r = {.stands_in = (uintptr_t)stand_until_reported};
+    count_reports(&r, "standing");
+    while (atomic_load(&r.standing) == 0) {
+        atomic_store(&r.running, 0);
+        CHECK_EQ(sinew_await(spawn_named("standing", stand_somewhere, &r)), 0);
+        if (SN_TSAN)
+            break;
+    }
+    return no_more_reports();
+}
+
+static intptr_t sleep_in_the_kernel(void *arg)
+{
+    struct reports *r = arg;
+    struct timespec left = {.tv_nsec = 10 * LIMIT};
+    CHECK_EQ(nanosleep(&left, NULL), 0); /* no report interrupts it */
+    atomic_fetch_add(&r->named, 1);
+    return 0;
+}
+
+IN_RUNTIME_SAYING(a224_a_step_that_waits_in_the_kernel_is_not_interrupted, .slow_step = LIMIT)
+{
+    struct reports r = {.stands_in = (uintptr_t)stand_until_reported};
+    count_reports(&r, "sleeping");
+    while (atomic_load(&r.over) == 0)
+        CHECK_EQ(sinew_await(spawn_named("sleeping", sleep_in_the_kernel, &r)), 0);
+    return no_more_reports();
 }
 
 IN_RUNTIME_SAYING(a224_each_step_of_a_task_has_a_time_of_its_own, .debug = true, .slow_step = LIMIT)
@@ -903,6 +956,8 @@ TEST_MAIN(cmocka_unit_test(a224_a_slow_step_is_reported_with_the_tasks_name_and_
           cmocka_unit_test(a224_a_step_that_goes_on_is_reported_while_it_runs_and_when_it_has_ended),
           cmocka_unit_test(a224_each_step_of_a_task_has_a_time_of_its_own),
           cmocka_unit_test(a224_of_tasks_that_run_in_place_the_innermost_is_named),
+          cmocka_unit_test(a224_a_slow_step_is_reported_with_its_stack),
+          cmocka_unit_test(a224_a_step_that_waits_in_the_kernel_is_not_interrupted),
           cmocka_unit_test(a224_a_slow_callback_is_reported),
           cmocka_unit_test(a224_a_slow_element_of_a_map_is_reported),
           cmocka_unit_test(a224_a_limit_works_without_debug_mode),
