@@ -469,6 +469,14 @@ SN_INLINE void prefetch(const struct io_uring_cq *cq, unsigned head, unsigned ta
     }
 }
 
+/* Some operations that a thread of the kernel's blocks in end, when they are cancelled, with the code by which the
+ * kernel itself says "interrupted". */
+SN_INLINE int result_of(const struct io_uring_cqe *cqe)
+{
+    enum { ERESTARTSYS = 512 };
+    return SN_UNLIKELY(cqe->res == -ERESTARTSYS) ? -EINTR : cqe->res;
+}
+
 /* A send without copying completes twice: with its result, and when the kernel has let go of the buffer. False: there
  * is more to come. */
 static bool sent_zc(sn_op *op, struct io_uring_cqe *cqe)
@@ -525,10 +533,10 @@ static unsigned reap(sn_driver *d)
             }
             if (SN_UNLIKELY(op->cancel_in_flight)) {
                 op->finished = true;
-                op->result = cqe->res;
+                op->result = result_of(cqe);
             } else {
                 completed++;
-                sn_op_complete(op, cqe->res);
+                sn_op_complete(op, result_of(cqe));
             }
         }
     }
