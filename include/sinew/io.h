@@ -26,6 +26,18 @@ SINEW_API ssize_t sinew_write(int fd, const void *buf, size_t len); /* as write(
 /* At `offset`. -EINVAL: a negative offset; -ESPIPE: no position (pipes, sockets). */
 SINEW_API ssize_t sinew_pread(int fd, void *buf, size_t len, off_t offset);
 SINEW_API ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset);
+
+/*
+ * Moves up to `len` bytes between a pipe and something else (or two pipes) without copying them, as splice(2), and
+ * returns how many; 0 at the end. The offsets may be NULL, and are moved on as there. Waits until one side has data and
+ * the other has room, and then moves what is there; with SPLICE_F_NONBLOCK it is -EAGAIN instead of that wait. Waits on
+ * descriptors with O_NONBLOCK, too: where neither side can block (pipes, and sockets that have it) the data moves
+ * inside the call, which is a good deal faster; otherwise in another thread. A cancel returns what has been moved by
+ * then. -EINVAL: no pipe among them, a negative offset; -ESPIPE: an offset for a pipe; -EPIPE: nobody reads any more,
+ * with a SIGPIPE as of splice(2): ignore that signal.
+ */
+SINEW_API ssize_t sinew_splice(int fd_in, off_t *offset_in, int fd_out, off_t *offset_out, size_t len, unsigned flags);
+
 SINEW_API int sinew_openat(int dirfd, const char *path, int flags, mode_t mode);
 SINEW_API int sinew_fsync(int fd);
 /* Closes even when the task is being cancelled: the request stays pending. */
