@@ -33,7 +33,8 @@ typedef struct sn_blocking_call {
     sn_context_values
         *values; /* the caller's task-local ones; a reference, given back by who has run it or takes it out */
     sn_fiber *fiber;
-    intptr_t result; /* once DONE */
+    void (*abandoned)(void *arg); /* may be NULL */
+    intptr_t result;              /* once DONE */
     _Atomic uint32_t state;
 } call;
 
@@ -76,6 +77,14 @@ static void take_out(sn_blocking *b, call *c)
     sn_bump(&b->queued, -1u);
 }
 
+/* Nobody will ask for the result. The call was made by malloc. */
+static void give_up(call *c)
+{
+    if (c->abandoned)
+        c->abandoned(c->arg);
+    free(c);
+}
+
 static void run(sn_blocking *b, call *c)
 {
     sn_fiber *f = c->fiber;
@@ -89,7 +98,7 @@ static void run(sn_blocking *b, call *c)
     if (sn_cas(&c->state, &running, DONE, acq_rel))
         sn_unpark(f); /* the call may be gone by now, and the fiber another task's */
     else
-        free(c);
+        give_up(c);
     sn_sub(&b->pending, 1, release);
 }
 
@@ -183,9 +192,10 @@ static int enqueue(sn_blocking *b, call *c)
             sn_bump(&b->threads, 1);
         } else if (!b->refusal_told) {
             b->refusal_told = true;
-            sn_complain("sinew_blocking: thread %u of at most %u is refused: %s; raise the limit or lower "
-                        "blocking_threads",
-                        sn_load(&b->threads, relaxed) + 1, b->threads_max, strerror(r));
+            sn_complain("%s: thread %u of at most %u is refused: %s; raise the limit%s",
+                        b == &b->runtime->blocking ? "sinew_blocking" : "sinew_resolve",
+                        sn_load(&b->threads, relaxed) + 1, b->threads_max, strerror(r),
+                        b == &b->runtime->blocking ? " or lower blocking_threads" : "");
         }
         if (r != 0 && sn_load(&b->threads, relaxed) == 0)
             take_out(b, c);
@@ -209,46 +219,65 @@ static bool leave(sn_blocking *b, call *c, bool on_stack)
         sn_context_unref(c->values);
         sn_sub(&b->pending, 1, relaxed); /* by a task that runs */
         if (!on_stack)
-            free(c);
+            give_up(c);
         return true;
     }
     uint32_t running = RUNNING;
     return !on_stack && sn_cas(&c->state, &running, LEFT, acq_rel);
 }
 
-static intptr_t run_in_pool(sinew_fn fn, void *arg, call *on_stack)
+/* At a checkpoint: 0, or what the caller is to return. */
+static int asked_before(sn_fiber *f, bool keep)
 {
-    sn_worker *w = sn_worker_of_task();
-    if (!w)
-        return -EPERM;
-    if (!fn)
-        return -EINVAL;
-    sn_fiber *f = w->fiber;
-    sn_blocking *b = &w->runtime->blocking;
-    int code = sn_interrupt(f);
-    if (code)
-        return code;
-    call *c = on_stack ? on_stack : malloc(sizeof *c);
-    if (!c)
-        return -ENOMEM;
-    *c = (call){.fn = fn, .arg = arg, .fiber = f, .values = sn_context_ref(sn_context_current())};
+    if (!keep)
+        return sn_interrupt(f);
+    if (!sn_asked(f))
+        return 0;
+    f->fresh = true;
+    return -ECANCELED;
+}
+
+static int asked_meanwhile(sn_fiber *f, bool keep)
+{
+    if (!keep)
+        return sn_cancel_take(f->task);
+    f->fresh = true;
+    return -ECANCELED;
+}
+
+/* Queues the call. 0, or a negative errno, and then there is no call any more. */
+static int begin(sn_blocking *b, call *c, bool on_stack)
+{
     sn_tsan_release(c);
     sn_add(&b->pending, 1, relaxed); /* published by the lock, and by this worker before it sleeps */
-    code = enqueue(b, c);
+    int code = enqueue(b, c);
     if (code) {
         sn_sub(&b->pending, 1, relaxed);
         sn_context_unref(c->values);
         if (!on_stack)
-            free(c);
-        return code;
+            give_up(c);
     }
+    return code;
+}
+
+static intptr_t run_in_pool(sn_blocking *b, const sn_blocking_request *r, sn_worker *w, call *c, bool on_stack)
+{
+    sn_fiber *f = w->fiber;
+    *c = (call){.fn = r->fn,
+                .arg = r->arg,
+                .fiber = f,
+                .abandoned = r->abandoned,
+                .values = sn_context_ref(sn_context_current())};
+    int code = begin(b, c, on_stack);
+    if (code)
+        return code;
     while (sn_load(&c->state, acquire) != DONE) {
         w = sn_park(w, f);
         if (sn_load(&c->state, acquire) == DONE)
             break;
         sn_interrupt_poll(f);
-        if (sn_cancel_pending(f->task) && leave(b, c, on_stack != NULL))
-            return sn_cancel_take(f->task);
+        if (sn_cancel_pending(f->task) && leave(b, c, on_stack))
+            return asked_meanwhile(f, r->keep);
     }
     f->fresh = true; /* a cancel that came together with the end is looked for at the next checkpoint */
     sn_tsan_acquire(c);
@@ -258,13 +287,42 @@ static intptr_t run_in_pool(sinew_fn fn, void *arg, call *on_stack)
     return result;
 }
 
+static intptr_t refuse(const sn_blocking_request *r, intptr_t code)
+{
+    if (r->abandoned)
+        r->abandoned(r->arg);
+    return code;
+}
+
+intptr_t sn_blocking_run(sn_blocking *b, const sn_blocking_request *r)
+{
+    sn_worker *w = sn_worker_self();
+    int code = asked_before(w->fiber, r->keep);
+    if (code)
+        return refuse(r, code);
+    call on_stack, *c = r->may_leave ? malloc(sizeof *c) : &on_stack;
+    if (!c)
+        return refuse(r, -ENOMEM);
+    return run_in_pool(b, r, w, c, !r->may_leave);
+}
+
+static intptr_t run_for_program(sinew_fn fn, void *arg, bool may_leave)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    if (!fn)
+        return -EINVAL;
+    sn_blocking_request r = {.fn = fn, .arg = arg, .may_leave = may_leave};
+    return sn_blocking_run(&w->runtime->blocking, &r);
+}
+
 intptr_t sinew_blocking(sinew_fn fn, void *arg)
 {
-    return run_in_pool(fn, arg, NULL);
+    return run_for_program(fn, arg, true);
 }
 
 intptr_t sinew_blocking_wait(sinew_fn fn, void *arg)
 {
-    call c;
-    return run_in_pool(fn, arg, &c);
+    return run_for_program(fn, arg, false);
 }

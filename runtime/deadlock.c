@@ -107,7 +107,8 @@ static bool has_foreign_threads(sn_runtime *rt)
     closedir(threads);
     /* After the count: threads of the pool only end in a standstill, so those that have ended since count as foreign,
      * and the next look puts that right. ThreadSanitizer has a thread in the background. */
-    uint32_t own = rt->workers_count + sn_load(&rt->blocking.threads, acquire) + (rt->slow != NULL) + (SN_TSAN ? 1 : 0);
+    uint32_t own = rt->workers_count + sn_load(&rt->blocking.threads, acquire) +
+                   sn_load(&rt->lookups.threads, acquire) + (rt->slow != NULL) + (SN_TSAN ? 1 : 0);
     return count > own;
 }
 
@@ -132,7 +133,8 @@ static sn_standstill check(sn_runtime *rt)
         return SN_STANDSTILL_NONE;
     /* The counts of calls and threads go down after what they have woken is queued, and are read before we look; the
      * same with the watcher of slow tasks. */
-    if (sn_load(&rt->blocking.pending, acquire) != 0 || sn_slow_busy(rt) || has_foreign_threads(rt))
+    if (sn_load(&rt->blocking.pending, acquire) != 0 || sn_load(&rt->lookups.pending, acquire) != 0 ||
+        sn_slow_busy(rt) || has_foreign_threads(rt))
         return SN_STANDSTILL_LATER;
     /* Nobody but the workers is there any more; what a thread did before it ended is seen now. */
     if (!sn_deadlock_possible(rt))

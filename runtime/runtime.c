@@ -187,6 +187,7 @@ static void free_runtime(sn_runtime *rt)
     sn_stacks_destroy(&rt->stacks);
     sn_task_pool_destroy(rt->task_pool);
     sn_blocking_destroy(&rt->blocking);
+    sn_blocking_destroy(&rt->lookups);
     sn_slow_free(rt);
     if (rt->debug)
         sn_origin_end();
@@ -200,10 +201,10 @@ static sn_runtime *new_runtime(const sinew_options *opt)
     if (posix_memalign((void **)&rt, SN_CACHE_LINE, sizeof *rt) != 0)
         return NULL;
     memset(rt, 0, sizeof *rt);
-    if (sn_blocking_init(&rt->blocking, rt, opt->blocking_threads) != 0) {
-        free(rt);
-        return NULL;
-    }
+    if (sn_blocking_init(&rt->blocking, rt, opt->blocking_threads) != 0)
+        goto no_blocking;
+    if (sn_blocking_init(&rt->lookups, rt, SN_LOOKUP_THREADS_MAX) != 0)
+        goto no_lookups;
     rt->driver = &sn_driver_uring;
     rt->debug = opt->debug;
     if (rt->debug)
@@ -229,6 +230,11 @@ static sn_runtime *new_runtime(const sinew_options *opt)
     }
     sn_inspect_add(rt);
     return rt;
+no_lookups:
+    sn_blocking_destroy(&rt->blocking);
+no_blocking:
+    free(rt);
+    return NULL;
 }
 
 /* Starts the threads, runs the loop in this one, joins. 0, or why it could not start. */
@@ -293,6 +299,7 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, const sinew_optio
     if (interrupt)
         give_interrupt_back(&previous_interrupt);
     sn_blocking_end(&rt->blocking); /* what it still runs may wake workers */
+    sn_blocking_end(&rt->lookups);
     sn_callbacks_end(rt);
     sn_slow_end(rt);    /* the same */
     see_guests_off(rt); /* before any driver is closed: they may be about to wake it */

@@ -138,6 +138,7 @@ struct sn_runtime {
     /* Ready fibers and tasks from other threads: for whichever worker looks around first. */
     ck_stack_t inbox __attribute__((aligned(SN_CACHE_LINE)));
     sn_blocking blocking;
+    sn_blocking lookups; /* of names */
 };
 
 extern _Thread_local sn_worker *sn_tls_worker __attribute__((tls_model("initial-exec"), visibility("hidden")));
