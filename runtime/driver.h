@@ -131,4 +131,8 @@ void sn_op_complete(sn_op *op, int result);
  * Tasks only. */
 int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags);
 
+/* The same in the middle of a call that has done part of its work and will report that: a cancel or timeout ends the
+ * operation with -ECANCELED and stays pending, for the checkpoint after that call. */
+int sn_op_go_on(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags);
+
 #endif

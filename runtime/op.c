@@ -12,8 +12,6 @@
 #include "runtime/switch.h"
 #include "runtime/worker.h"
 
-#include <sinew/blocking.h>
-
 void sn_op_complete(sn_op *op, int result)
 {
     sn_fiber *f = op->fiber;
@@ -31,24 +29,34 @@ static intptr_t make_call(void *arg)
 }
 
 /* A close is not lost to a cancel: then it is made here, where it may block. */
-static SN_NOINLINE int run_elsewhere(sn_op *op)
+static SN_NOINLINE int run_elsewhere(sn_op *op, bool keep)
 {
-    intptr_t r = sinew_blocking_wait(make_call, op);
+    sn_blocking_request request = {.fn = make_call, .arg = op, .keep = keep};
+    intptr_t r = sn_blocking_run(&op->worker->runtime->blocking, &request);
     if (op->opcode == SN_OP_CLOSE && (r == -ECANCELED || r == -ETIMEDOUT || r == -EAGAIN))
         r = make_call(op);
     return (int)r;
 }
 
-int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags)
+/* What the task is asked stays for its next checkpoint. */
+static SN_COLD int leave_pending(sn_fiber *f)
+{
+    f->fresh = true;
+    return -ECANCELED;
+}
+
+SN_INLINE int run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags, bool keep)
 {
     sn_worker *w = sn_worker_of_task();
     if (!w)
         return -EPERM;
     sn_fiber *f = w->fiber;
     bool close = opcode == SN_OP_CLOSE;
-    int code = close ? 0 : sn_interrupt(f);
+    int code = close || keep ? 0 : sn_interrupt(f);
     if (code)
         return code;
+    if (keep && sn_asked(f))
+        return leave_pending(f);
     _Alignas(SN_CACHE_LINE) sn_op op; /* only what is used is set */
     op.opcode = (uint8_t)opcode;
     op.fd = fd;
@@ -74,8 +82,10 @@ int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int
     }
     int result = op.result;
     if (SN_UNLIKELY(result == SN_OP_ELSEWHERE))
-        return run_elsewhere(&op);
+        return run_elsewhere(&op, keep);
     if (asked && (result == -ECANCELED || result == -EINTR)) {
+        if (keep)
+            return leave_pending(f);
         code = sn_cancel_take(f->task);
         return code ? code : result;
     }
@@ -84,4 +94,14 @@ int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int
     if (sn_cancel_pending(f->task) || f->frame || sn_load(&f->runtime->stopping, relaxed))
         f->fresh = true;
     return result;
+}
+
+int sn_op_run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags)
+{
+    return run(opcode, fd, buffer, length, extra, flags, false);
+}
+
+int sn_op_go_on(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags)
+{
+    return run(opcode, fd, buffer, length, extra, flags, true);
 }
