@@ -19,6 +19,8 @@
 #include <sinew/net.h>
 #include <sinew/queue.h>
 #include <sinew/runtime.h>
+#include <sinew/server.h>
+#include <sinew/stream.h>
 #include <sinew/sync.h>
 #include <sinew/task.h>
 #include <sinew/time.h>
