@@ -50,11 +50,16 @@ void sn_task_push(sn_worker *w, sinew_task *t)
         sn_pinned_push(w, &t->ext->message);
         return;
     }
+    sn_task_push_quietly(w, t);
+    sn_notify(w);
+}
+
+void sn_task_push_quietly(sn_worker *w, sinew_task *t)
+{
     sn_store(&t->queue_worker, (uint16_t)w->index, relaxed);
     t->queue_position = (uint32_t)sn_load(&w->runq.tail, relaxed);
     bool pushed = sn_runq_push(&w->runq, (sn_entry)t);
     SN_CHECK(pushed, "a task was queued without room having been made for it");
-    sn_notify(w);
 }
 
 /* Also of every task in debug mode, as they all have an ext. */

@@ -119,6 +119,9 @@ void sn_task_free_ext(sinew_task *t);
 
 /* Queues a NEW task on the calling worker. The caller has made sure of room: sn_runq_reserve. */
 void sn_task_push(sn_worker *w, sinew_task *t);
+/* The same of one that is not pinned, and wakes nobody: for what is to run when the caller suspends, and costs more on
+ * another worker than it gains. */
+void sn_task_push_quietly(sn_worker *w, sinew_task *t);
 
 /* A fiber that will start the task when it is switched to; NULL: no stack could be had, and the task has ended with
  * -ENOMEM. */
