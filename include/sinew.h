@@ -17,9 +17,11 @@
 #include <sinew/io.h>
 #include <sinew/local.h>
 #include <sinew/net.h>
+#include <sinew/process.h>
 #include <sinew/queue.h>
 #include <sinew/runtime.h>
 #include <sinew/server.h>
+#include <sinew/signal.h>
 #include <sinew/stream.h>
 #include <sinew/sync.h>
 #include <sinew/task.h>

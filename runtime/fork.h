@@ -34,4 +34,8 @@ sn_fiber *sn_fork_fiber(void);
 void sn_interrupt_forked(void);
 void sn_name_forked(void);
 
+/* Somebody has put the action of SIGINT back that was there before: if it is that of a run which has ended, the default
+ * takes its place. runtime.c. */
+void sn_interrupt_settle(void);
+
 #endif

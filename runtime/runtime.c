@@ -45,10 +45,11 @@ static void on_interrupt(int signal)
     errno = saved;
 }
 
-static bool take_interrupt(sn_runtime *rt, struct sigaction *previous)
+static bool take_interrupt(sn_runtime *rt)
 {
-    if (gettid() != getpid() || sigaction(SIGINT, NULL, previous) != 0 || previous->sa_flags & SA_SIGINFO ||
-        previous->sa_handler != SIG_DFL)
+    struct sigaction now;
+    if (gettid() != getpid() || sigaction(SIGINT, NULL, &now) != 0 || now.sa_flags & SA_SIGINFO ||
+        now.sa_handler != SIG_DFL)
         return false;
     sn_runtime *nobody = NULL;
     if (!sn_cas(&interrupted_runtime, &nobody, rt, acq_rel))
@@ -60,10 +61,19 @@ static bool take_interrupt(sn_runtime *rt, struct sigaction *previous)
     return true;
 }
 
-static void give_interrupt_back(const struct sigaction *previous)
+/* Somebody who listens to SIGINT may have put another action in place of ours, and puts ours back when no run is there
+ * any more; then it ends here: both look after they have changed something. */
+void sn_interrupt_settle(void)
 {
-    sigaction(SIGINT, previous, NULL);
+    struct sigaction now, standard = {.sa_handler = SIG_DFL};
+    if (!sn_load(&interrupted_runtime, seq_cst) && sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_interrupt)
+        sigaction(SIGINT, &standard, NULL);
+}
+
+static void give_interrupt_back(void)
+{
     sn_exchange(&interrupted_runtime, NULL, seq_cst);
+    sn_interrupt_settle();
     while (sn_load(&in_handler, seq_cst) != 0) /* in some other thread; it holds no lock and ends soon */
         sched_yield();
 }
@@ -71,11 +81,8 @@ static void give_interrupt_back(const struct sigaction *previous)
 /* SIGINT is blocked. */
 void sn_interrupt_forked(void)
 {
-    if (sn_exchange(&interrupted_runtime, NULL, seq_cst)) {
-        struct sigaction now, standard = {.sa_handler = SIG_DFL};
-        if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_interrupt)
-            sigaction(SIGINT, &standard, NULL);
-    }
+    if (sn_exchange(&interrupted_runtime, NULL, seq_cst))
+        sn_interrupt_settle();
     sn_store(&in_handler, 0, relaxed); /* in a thread that the child does not have */
 }
 
@@ -271,7 +278,6 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, const sinew_optio
     if (r == 0 && opt->slow_step != SINEW_FOREVER)
         r = sn_slow_begin(rt, opt->slow_step);
 
-    struct sigaction previous_interrupt;
     bool interrupt = false;
     if (r == 0) {
         self->sched.task = NULL;
@@ -290,14 +296,14 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, const sinew_optio
             r = -ENOMEM;
     }
     if (r == 0 && !opt->keep_sigint)
-        interrupt = take_interrupt(rt, &previous_interrupt);
+        interrupt = take_interrupt(rt);
     sn_store(&s.decision, r == 0 ? 1 : 2, release);
     for (uint32_t i = 1; i < started; i++)
         sem_post(&s.decided);
     if (r == 0)
         sn_worker_loop(self);
     if (interrupt)
-        give_interrupt_back(&previous_interrupt);
+        give_interrupt_back();
     sn_blocking_end(&rt->blocking); /* what it still runs may wake workers */
     sn_blocking_end(&rt->lookups);
     sn_callbacks_end(rt);
