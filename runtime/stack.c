@@ -26,6 +26,7 @@ enum {
     TRIM_BATCH = 256, /* given back at once: about 0.1 ms */
     TRIM_STEP_NS = 1000000,
     TRIM_WINDOW_NS = 1000000000,
+    RED_ZONE = 1024, /* below a frame's address: its locals, madvise's own frame, what the ABI lets a leaf use */
 };
 
 #define CANARY        UINT64_C(0x5afe57ac4b0bb1e5)
@@ -377,6 +378,25 @@ bool sn_stack_in_guard(const sn_fiber *f, const void *address)
 {
     const char *a = address;
     return a < f->stack_low && a >= f->stack_low - PAGE;
+}
+
+/* Its frame is small whatever the compiler does with the caller's. */
+SN_NOINLINE void sn_stack_trim(const sn_fiber *f)
+{
+    uintptr_t low = (uintptr_t)f->stack_low, top = low - PAGE + f->stack_bytes;
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t end = (frame - RED_ZONE) & ~(uintptr_t)(PAGE - 1);
+    if (frame < top && end > low && end < frame)
+        madvise(f->stack_low, end - low, MADV_DONTNEED); /* locked memory is refused: it stays */
+}
+
+int sinew_stack_trim(void)
+{
+    sn_worker *w = sn_worker_of_task();
+    if (!w)
+        return -EPERM;
+    sn_stack_trim(w->fiber);
+    return 0;
 }
 
 void sn_stack_check(const sn_fiber *f)

@@ -69,6 +69,9 @@ void sn_stacks_visit(sn_stacks *s, void (*visit)(sn_fiber *f, void *arg), void *
 /* Is `address` in the guard of this fiber's stack (or just below)? For the fault handler. */
 bool sn_stack_in_guard(const sn_fiber *f, const void *address);
 
+/* Gives the pages below the caller's frame back; the caller stands on this fiber's stack, or nothing happens. */
+void sn_stack_trim(const sn_fiber *f);
+
 /* Checks the canary of a stack without a guard page. */
 void sn_stack_check(const sn_fiber *f);
 

@@ -175,6 +175,16 @@ SINEW_API unsigned sinew_workers(void);
 /* Index (0 ...) of the worker that runs the caller now; UINT_MAX outside of a task. Stale after any checkpoint. */
 SINEW_API unsigned sinew_worker_index(void);
 
+/*
+ * Gives the memory of the calling task's stack below the caller's frame back to the kernel. A stack keeps each page
+ * that was ever touched, also by tasks that used it before, so one of many tasks that is about to wait for long calls
+ * this first: it then holds the pages that its open calls are on, mostly one. A system call, half a microsecond and
+ * more if there is something; going that deep again costs a page fault a page, one or two microseconds each. So it is
+ * nothing for each request of a busy connection, but for one that has been idle for a while. 0, or -EPERM outside of a
+ * task. Never suspends.
+ */
+SINEW_API int sinew_stack_trim(void);
+
 /* Counters since the runtime began, summed over workers; read without stopping anyone, so only roughly of one instant.
  */
 typedef struct sinew_stats {

@@ -44,6 +44,7 @@ static void call_everything_without_a_task(sinew_task *task)
     CHECK(sinew_self() == NULL);
     CHECK_EQ(sinew_workers(), 0);
     CHECK_EQ(sinew_worker_index(), UINT_MAX);
+    CHECK_EQ(sinew_stack_trim(), -EPERM);
     sinew_stats stats;
     CHECK_EQ(sinew_get_stats(&stats), -EPERM);
     CHECK_EQ(sinew_sleep(SINEW_MS(1)), -EPERM);

@@ -34,17 +34,25 @@ static intptr_t dive_for_ever(void *arg)
     return dive(1);
 }
 
+static intptr_t trim_and_dive(void *arg)
+{
+    dive(depth_max - 50); /* some 30 KiB */
+    if (sinew_stack_trim() != 0)
+        return 0;
+    return dive_for_ever(arg);
+}
+
 struct plan {
     unsigned workers;
     size_t stack_bytes;
-    bool started_elsewhere, pinned;
+    bool started_elsewhere, pinned, trimmed;
 };
 
 static intptr_t send_a_diver(void *arg)
 {
     const struct plan *p = arg;
     sinew_spawn_options opt = {.name = "deep-diver", .stack_bytes = p->stack_bytes, .pinned = p->pinned};
-    sinew_task *t = sinew_spawn_with(&opt, dive_for_ever, NULL);
+    sinew_task *t = sinew_spawn_with(&opt, p->trimmed ? trim_and_dive : dive_for_ever, NULL);
     if (p->started_elsewhere)
         yield_until_done(t);
     return sinew_await(t);
@@ -105,6 +113,14 @@ static void an_overflow_of_a_pinned_task_names_it(void **state)
 {
     (void)state;
     expect_report(&(struct plan){.workers = 2, .pinned = true, .started_elsewhere = true});
+}
+
+static void a_trimmed_stack_still_has_its_guard(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < WORKER_COUNTS; i++)
+        expect_report(&(struct plan){.workers = worker_counts[i], .trimmed = true, .started_elsewhere = true});
+    expect_report(&(struct plan){.workers = 2, .trimmed = true, .stack_bytes = (size_t)256 << 10});
 }
 
 /* Below a deep chain of awaits the stack is one of several: the innermost task is the one to name. */
@@ -168,5 +184,6 @@ TEST_MAIN(cmocka_unit_test(an_overflow_names_the_task_and_its_size),
           cmocka_unit_test(an_overflow_of_a_task_that_runs_in_place_names_it),
           cmocka_unit_test(an_overflow_of_a_stack_with_its_own_size_names_that_size),
           cmocka_unit_test(an_overflow_of_a_pinned_task_names_it),
+          cmocka_unit_test(a_trimmed_stack_still_has_its_guard),
           cmocka_unit_test(an_overflow_at_the_end_of_a_chain_names_the_innermost_task),
           cmocka_unit_test(another_fault_is_not_called_an_overflow))
