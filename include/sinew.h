@@ -11,6 +11,8 @@
 #include <sinew/blocking.h>
 #include <sinew/callback.h>
 #include <sinew/channel.h>
+#include <sinew/dns.h>
+#include <sinew/file.h>
 #include <sinew/future.h>
 #include <sinew/group.h>
 #include <sinew/inspect.h>

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -82,6 +83,8 @@ static ssize_t call(const sn_op *op)
         return unlinkat(op->fd, path, op->flags);
     case SN_OP_MKDIRAT:
         return mkdirat(op->fd, path, (mode_t)op->length);
+    case SN_OP_OPENAT2:
+        return syscall(SYS_openat2, op->fd, path, other, op->length);
     case SN_OP_SPLICE:
         return splice_plain(op);
     case SN_OP_POLL:

@@ -8,6 +8,7 @@
 #include "runtime/worker.h"
 
 #include <sinew/io.h>
+#include <sinew/net.h>
 
 #include <poll.h>
 #include <stdlib.h>

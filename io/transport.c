@@ -16,6 +16,7 @@
 #include "runtime/task_hot.h"
 
 #include <sinew/io.h>
+#include <sinew/net.h>
 
 #include <ck_spinlock.h>
 #include <poll.h>

@@ -168,7 +168,7 @@ static void probe(void)
         {SN_OP_STATX, IORING_OP_STATX},       {SN_OP_RENAMEAT, IORING_OP_RENAMEAT},
         {SN_OP_LINKAT, IORING_OP_LINKAT},     {SN_OP_SYMLINKAT, IORING_OP_SYMLINKAT},
         {SN_OP_UNLINKAT, IORING_OP_UNLINKAT}, {SN_OP_MKDIRAT, IORING_OP_MKDIRAT},
-        {SN_OP_RECEIVE, IORING_OP_RECV},
+        {SN_OP_RECEIVE, IORING_OP_RECV},      {SN_OP_OPENAT2, IORING_OP_OPENAT2},
     };
     struct io_uring_probe *p = io_uring_get_probe();
     missing = UINT32_C(1) << SN_OP_FTRUNCATE; /* newer than liburing 2.3 */
@@ -253,6 +253,7 @@ static void prepare(struct io_uring_sqe *sqe, sn_op *op)
         break;
     case SN_OP_OPENAT:
         io_uring_prep_openat(sqe, op->fd, op->buffer, op->flags, (mode_t)op->length);
+        sqe->flags |= op->extra ? IOSQE_ASYNC : 0; /* else the kernel first tries it with O_NONBLOCK */
         break;
     case SN_OP_CLOSE:
         io_uring_prep_close(sqe, op->fd);
@@ -314,6 +315,10 @@ static void prepare(struct io_uring_sqe *sqe, sn_op *op)
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = SN_BUFFERS_GROUP;
         break;
+    case SN_OP_OPENAT2:
+        io_uring_prep_openat2(sqe, op->fd, op->buffer, (struct open_how *)(intptr_t)op->extra);
+        sqe->flags |= op->flags ? IOSQE_ASYNC : 0;
+        break;
     case SN_OP_FTRUNCATE: /* missing */
     case SN_OPCODES:
         SN_CHECK(false, "an operation that the ring does not have");
@@ -359,6 +364,8 @@ static void uring_submit(sn_driver *d, sn_op *op)
 {
     op->key = (uint64_t)(uintptr_t)op | (d->generation++ << GENERATION_SHIFT);
     op->queued = op->cancel_queued = op->cancel_in_flight = op->finished = false;
+    if (SN_UNLIKELY(op->opcode == SN_OP_SEND_ZC && missing >> SN_OP_SEND_ZC & 1))
+        op->opcode = SN_OP_SEND; /* which may wait for long, and then must not do so in a thread */
     enter(d);
     /* A list that another thread is emptying looks full for a moment at worst. */
     if (SN_UNLIKELY(missing >> op->opcode & 1 || !TAILQ_EMPTY(&d->unsubmitted)) ||
@@ -646,6 +653,7 @@ static void uring_kicked(sn_driver *d)
 
 const sn_driver_ops sn_driver_uring = {
     .name = "io_uring",
+    .opens_at_once = true,
     .plain = sn_op_plain,
     .open = uring_open,
     .close = uring_close,

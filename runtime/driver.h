@@ -28,7 +28,7 @@ typedef enum sn_opcode {
     SN_OP_SEND,
     SN_OP_ACCEPT,  /* fd, buffer: sockaddr *, extra: socklen_t *, flags */
     SN_OP_CONNECT, /* fd, buffer: sockaddr *, length */
-    SN_OP_OPENAT,  /* fd, buffer: path, flags, length: mode */
+    SN_OP_OPENAT,  /* fd, buffer: path, flags, length: mode; extra: see opens_at_once */
     SN_OP_CLOSE,
     SN_OP_FSYNC,
     SN_OP_POLL,      /* fd, flags: events */
@@ -48,6 +48,7 @@ typedef enum sn_opcode {
     SN_OP_UNLINKAT,  /* fd, buffer: path, flags: AT_REMOVEDIR */
     SN_OP_MKDIRAT,   /* fd, buffer: path, length: mode */
     SN_OP_RECEIVE,   /* fd, extra: sn_received *, filled by the completion; -ENOBUFS: the driver has no buffer now */
+    SN_OP_OPENAT2,   /* fd, buffer: path, extra: open_how *, length: its size; flags: see opens_at_once */
     SN_OPCODES,
 } sn_opcode;
 
@@ -90,6 +91,9 @@ typedef struct sn_received {
 
 typedef struct sn_driver_ops {
     const char *name;
+    /* Its opens do not wait for the other side of a FIFO, as with O_NONBLOCK, unless `extra` (of openat2: `flags`) is
+     * 1, which takes longer. */
+    bool opens_at_once;
     /* Makes the operation's system call, in a thread that may block, and returns its result or -errno. */
     int (*plain)(const sn_op *op);
     /* Opens a driver in the calling thread, which will be its only user. 0 or -errno. */

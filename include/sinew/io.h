@@ -1,31 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * System calls that suspend the task instead of the worker. Names and arguments are those of POSIX; the result is
- * what the system call returns, or -errno.
+ * System calls that suspend the task instead of the worker: transfers, and what concerns any descriptor. Files are in
+ * sinew/file.h, sockets in sinew/net.h; what is said here holds for those, too.
+ *
+ * Names and arguments are those of POSIX; the result is what the system call returns, or -errno. Errors that are not
+ * named beside a call are those of the system call. Every call may suspend, unless it says otherwise, and returns
+ * -EPERM outside of a task. New descriptors are always closed by an exec (O_CLOEXEC, SOCK_CLOEXEC).
  *
  * Cancel and timeout. A call returns only after the kernel has let go of its buffers, also when it is cancelled;
  * buffers on the caller's stack are always safe. If the operation completed before the cancel reached it, its result is
  * returned (no byte is lost) and the request stays pending for the next checkpoint; otherwise -ECANCELED or -ETIMEDOUT.
- * A regular-file operation that has begun cannot be stopped by the kernel and is waited for.
+ * An operation on a regular file or directory that has begun cannot be stopped by the kernel: the call waits for its
+ * end, which is one of the disk.
  *
- * Transfers may be short, as in POSIX. Every call may suspend and returns -EPERM outside of a task. Do not close a
- * descriptor that another task is using: cancel that task or shut the socket down first.
+ * Transfers may be short, as in POSIX. Lengths over 0x7ffff000 are cut to that, as by read(2). Signals do not interrupt
+ * a call. A descriptor with O_NONBLOCK gives -EAGAIN instead of a wait. Do not close a descriptor that another task is
+ * using: that one may go on waiting, or meet another file under the same number; cancel the task or shut the socket
+ * down first.
  */
 #ifndef SINEW_IO_H
 #define SINEW_IO_H
 
 #include <sinew/base.h>
 
-#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 SINEW_BEGIN_DECLS
 
-SINEW_API ssize_t sinew_read(int fd, void *buf, size_t len);        /* at the file position, as read(2) */
-SINEW_API ssize_t sinew_write(int fd, const void *buf, size_t len); /* as write(2) */
-/* At `offset`. -EINVAL: a negative offset; -ESPIPE: no position (pipes, sockets). */
+/* At the file position, as read(2), write(2), readv(2), writev(2). What is written where nobody reads any more gives
+ * -EPIPE and SIGPIPE: ignore that signal (sinew_send raises none). */
+SINEW_API ssize_t sinew_read(int fd, void *buf, size_t len);
+SINEW_API ssize_t sinew_write(int fd, const void *buf, size_t len);
+SINEW_API ssize_t sinew_readv(int fd, const struct iovec *parts, int count);
+SINEW_API ssize_t sinew_writev(int fd, const struct iovec *parts, int count);
+
+/* At `offset`, which leaves the file position alone. -EINVAL: a negative offset; -ESPIPE: no position (pipes, sockets,
+ * terminals). What a file has in the page cache is read inside the call. */
 SINEW_API ssize_t sinew_pread(int fd, void *buf, size_t len, off_t offset);
 SINEW_API ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset);
+SINEW_API ssize_t sinew_preadv(int fd, const struct iovec *parts, int count, off_t offset);
+SINEW_API ssize_t sinew_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
 
 /*
  * Moves up to `len` bytes between a pipe and something else (or two pipes) without copying them, as splice(2), and
@@ -38,23 +53,16 @@ SINEW_API ssize_t sinew_pwrite(int fd, const void *buf, size_t len, off_t offset
  */
 SINEW_API ssize_t sinew_splice(int fd_in, off_t *offset_in, int fd_out, off_t *offset_out, size_t len, unsigned flags);
 
-SINEW_API int sinew_openat(int dirfd, const char *path, int flags, mode_t mode);
-SINEW_API int sinew_fsync(int fd);
 /* Closes even when the task is being cancelled: the request stays pending. */
 SINEW_API int sinew_close(int fd);
-/* Waits for poll(2) events on fd; returns the events that are ready (> 0). */
+
+/* Waits for poll(2) events on a descriptor of any kind that poll(2) knows: sockets, pipes, terminals, eventfd, timerfd,
+ * signalfd, inotify, pidfd, epoll. Returns the events that are ready (> 0), POLLERR and POLLHUP among them; of
+ * poll(2)'s POLLNVAL it makes -EBADF. */
 SINEW_API int sinew_poll(int fd, short events);
 
-SINEW_API int sinew_socket(int domain, int type, int protocol);
-SINEW_API int sinew_connect(int fd, const struct sockaddr *address, socklen_t address_len);
-SINEW_API int sinew_accept(int fd, struct sockaddr *address, socklen_t *address_len, int flags); /* as accept4(2) */
-SINEW_API ssize_t sinew_recv(int fd, void *buf, size_t len, int flags);
-/* A peer that is gone gives -EPIPE, never SIGPIPE. */
-SINEW_API ssize_t sinew_send(int fd, const void *buf, size_t len, int flags);
-SINEW_API int sinew_shutdown(int fd, int how);
-
-/* Writes all of buf with as many sends as it takes: 0, or the first error (how much went out is then unknown). */
-SINEW_API int sinew_send_all(int fd, const void *buf, size_t len);
+/* pipe2(2), with O_CLOEXEC added. Does not suspend. */
+SINEW_API int sinew_pipe(int fds[2], int flags);
 
 SINEW_END_DECLS
 #endif

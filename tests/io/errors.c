@@ -29,6 +29,9 @@ IN_RUNTIME(every_call_on_a_bad_descriptor_gives_ebadf)
 {
     char c = 'c';
     struct sockaddr_in address = {.sin_family = AF_INET};
+    struct iovec part = {&c, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    off_t at = 0;
     int bad[] = {-1, closed_descriptor(), 1 << 29};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         int fd = bad[i];
@@ -44,6 +47,17 @@ IN_RUNTIME(every_call_on_a_bad_descriptor_gives_ebadf)
         CHECK_EQ(sinew_recv(fd, &c, 1, 0), -EBADF);
         CHECK_EQ(sinew_send(fd, &c, 1, 0), -EBADF);
         CHECK_EQ(sinew_send_all(fd, &c, 1), -EBADF);
+        CHECK_EQ(sinew_readv(fd, &part, 1), -EBADF);
+        CHECK_EQ(sinew_writev(fd, &part, 1), -EBADF);
+        CHECK_EQ(sinew_recvmsg(fd, &message, 0), -EBADF);
+        CHECK_EQ(sinew_sendmsg(fd, &message, 0), -EBADF);
+        CHECK_EQ(sinew_recvfrom(fd, &c, 1, 0, NULL, NULL), -EBADF);
+        CHECK_EQ(sinew_sendto(fd, &c, 1, 0, (struct sockaddr *)&address, sizeof address), -EBADF);
+        CHECK_EQ(sinew_send_zc(fd, &c, 1, 0), -EBADF);
+        CHECK_EQ(sinew_send_fd(fd, 0), -EBADF);
+        CHECK_EQ(sinew_recv_fd(fd), -EBADF);
+        CHECK_EQ(sinew_sendfile(STDERR_FILENO, fd, &at, 1), -EBADF);
+        CHECK_EQ(sinew_splice(fd, NULL, fd, NULL, 1, 0), -EBADF);
         CHECK_EQ(sinew_shutdown(fd, SHUT_RDWR), -EBADF);
         CHECK_EQ(sinew_local_port(fd), -EBADF);
     }

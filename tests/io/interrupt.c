@@ -89,6 +89,36 @@ static bool begin_full_tcp(struct place *p)
     return true;
 }
 
+static bool begin_udp(struct place *p)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    p->fd = socket(AF_INET, SOCK_DGRAM, 0);
+    p->peer = socket(AF_INET, SOCK_DGRAM, 0);
+    return bind(p->fd, (struct sockaddr *)&address, len) == 0 &&
+           getsockname(p->fd, (struct sockaddr *)&address, &len) == 0 &&
+           connect(p->peer, (struct sockaddr *)&address, len) == 0;
+}
+
+/* A pipe to splice from or to lies in extra[0] and [1], a file in extra[2]. */
+static bool begin_splice(struct place *p)
+{
+    return begin_tcp(p) && pipe(p->extra) == 0;
+}
+
+static bool begin_full_splice(struct place *p)
+{
+    return begin_full_tcp(p) && pipe(p->extra) == 0 && write(p->extra[1], "0123456789", 10) == 10;
+}
+
+static bool begin_sendfile(struct place *p)
+{
+    char path[] = "/tmp/sinew-interrupt-XXXXXX";
+    p->extra[2] = mkstemp(path);
+    unlink(path);
+    return begin_full_tcp(p) && write(p->extra[2], "0123456789", 10) == 10;
+}
+
 static bool begin_listener(struct place *p)
 {
     struct sockaddr_in address;
@@ -197,6 +227,71 @@ static ssize_t call_poll(struct place *p, char *buf, size_t len)
     return sinew_poll(p->fd, POLLIN);
 }
 
+static ssize_t call_readv(struct place *p, char *buf, size_t len)
+{
+    struct iovec parts[] = {{buf, 5}, {buf + 5, len - 5}};
+    return sinew_readv(p->fd, parts, 2);
+}
+
+static ssize_t call_writev(struct place *p, char *buf, size_t len)
+{
+    struct iovec parts[] = {{buf, 5}, {buf + 5, len - 5}};
+    return sinew_writev(p->fd, parts, 2);
+}
+
+static ssize_t call_recvmsg(struct place *p, char *buf, size_t len)
+{
+    struct iovec part = {buf, len};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
+    return sinew_recvmsg(p->fd, &m, 0);
+}
+
+static ssize_t call_sendmsg(struct place *p, char *buf, size_t len)
+{
+    struct iovec part = {buf, len};
+    struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
+    return sinew_sendmsg(p->fd, &m, 0);
+}
+
+/* Data and the peer's address in one buffer. */
+static ssize_t call_recvfrom(struct place *p, char *buf, size_t len)
+{
+    socklen_t address_len = 16;
+    return sinew_recvfrom(p->fd, buf + 16, len - 16, 0, (struct sockaddr *)(void *)buf, &address_len);
+}
+
+static ssize_t call_recv_fd(struct place *p, char *buf, size_t len)
+{
+    (void)buf;
+    (void)len;
+    int r = sinew_recv_fd(p->fd);
+    return r == -EBADMSG ? 1 : r; /* the byte that comes has no descriptor with it */
+}
+
+static ssize_t call_send_zc(struct place *p, char *buf, size_t len)
+{
+    return sinew_send_zc(p->fd, buf, len, 0);
+}
+
+static ssize_t call_splice_in(struct place *p, char *buf, size_t len)
+{
+    (void)buf;
+    return sinew_splice(p->fd, NULL, p->extra[1], NULL, len, 0);
+}
+
+static ssize_t call_splice_out(struct place *p, char *buf, size_t len)
+{
+    (void)buf;
+    return sinew_splice(p->extra[0], NULL, p->fd, NULL, len, 0);
+}
+
+static ssize_t call_sendfile(struct place *p, char *buf, size_t len)
+{
+    (void)buf;
+    off_t at = 0;
+    return sinew_sendfile(p->fd, p->extra[2], &at, len);
+}
+
 static void unblock_by_writing(struct place *p)
 {
     CHECK_EQ(write(p->peer, "0123456789", 10), 10);
@@ -234,6 +329,18 @@ static const struct op ops[] = {
     {"dial a full tcp listener", begin_full_listener, call_dial, unblock_by_accepting},
     {"dial a full unix listener", begin_full_unix_listener, call_dial, unblock_by_accepting},
     {"poll", begin_pipe, call_poll, unblock_by_writing},
+    {"readv from an empty pipe", begin_pipe, call_readv, unblock_by_writing},
+    {"writev to a full pipe", begin_full_pipe, call_writev, unblock_by_draining},
+    {"recvmsg from a unix socket", begin_pair, call_recvmsg, unblock_by_writing},
+    {"recvmsg from a udp socket", begin_udp, call_recvmsg, unblock_by_writing},
+    {"recvfrom a udp socket", begin_udp, call_recvfrom, unblock_by_writing},
+    {"sendmsg to a full unix socket", begin_full_pair, call_sendmsg, unblock_by_draining},
+    {"recv_fd", begin_pair, call_recv_fd, unblock_by_writing},
+    {"send_zc to a full tcp socket", begin_full_tcp, call_send_zc, unblock_by_draining},
+    {"send_zc to a full unix socket", begin_full_pair, call_send_zc, unblock_by_draining},
+    {"splice from a tcp socket", begin_splice, call_splice_in, unblock_by_writing},
+    {"splice to a full tcp socket", begin_full_splice, call_splice_out, unblock_by_draining},
+    {"sendfile to a full tcp socket", begin_sendfile, call_sendfile, unblock_by_draining},
 };
 #define OPS (sizeof ops / sizeof ops[0])
 
