@@ -62,11 +62,13 @@ static bool take_interrupt(sn_runtime *rt)
 }
 
 /* Somebody who listens to SIGINT may have put another action in place of ours, and puts ours back when no run is there
- * any more; then it ends here: both look after they have changed something. */
+ * any more; then it ends here: both look after they have changed something. After its one arrival ours is the default
+ * already, but for the flags. */
 void sn_interrupt_settle(void)
 {
     struct sigaction now, standard = {.sa_handler = SIG_DFL};
-    if (!sn_load(&interrupted_runtime, seq_cst) && sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_interrupt)
+    if (!sn_load(&interrupted_runtime, seq_cst) && sigaction(SIGINT, NULL, &now) == 0 &&
+        (now.sa_handler == on_interrupt || now.sa_handler == SIG_DFL))
         sigaction(SIGINT, &standard, NULL);
 }
 
