@@ -80,22 +80,23 @@ static bool enter(sinew_stream *s, bool idle)
     return !end;
 }
 
-/* After it. Returns n, or the error that later calls will return, too. */
+/* After it. Returns n, or the error that later calls will return, too; what a close of ours has ended is the end. */
 static ssize_t leave(sinew_stream *s, ssize_t n)
 {
     sn_piece *dropped = NULL;
     sn_waiting *wake = NULL;
+    bool failed = SN_UNLIKELY(n < 0) && !passes(n);
     bool biased = sn_stream_lock(s);
     s->receiving = s->idle = false;
-    if (SN_UNLIKELY(n == 0)) {
-        s->ended = true;
-    } else if (SN_UNLIKELY(n < 0) && !passes(n)) {
+    if (failed && s->closing)
+        n = 0;
+    else if (failed)
         n = s->read_error = n == -EPIPE ? -ECONNRESET : (int)n;
-        if (!s->closing && s->transport->read_fd == s->transport->write_fd) {
-            sn_stream_lose(s, (int)n);
-            dropped = s->busy ? NULL : sn_stream_drop(s);
-            wake = sn_stream_wake_drainers(s);
-        }
+    s->ended |= n == 0;
+    if (n < 0 && failed && s->transport->read_fd == s->transport->write_fd) {
+        sn_stream_lose(s, (int)n);
+        dropped = s->busy ? NULL : sn_stream_drop(s);
+        wake = sn_stream_wake_drainers(s);
     }
     sn_stream_todo todo = sn_stream_next(s);
     sn_stream_unlock(s, biased);

@@ -167,7 +167,7 @@ static sn_stream_todo send_all(sinew_stream *s, batch *b, bool wait)
         }
         sn_worker *w = sn_worker_self();
         bool biased = sn_lock_take(&s->lock, w);
-        if (kind == FAILED || (over && cut))
+        if ((kind == FAILED || (over && cut)) && !s->aborted)
             sn_stream_lose(s, kind == FAILED ? (int)n : -ECONNABORTED);
         sn_piece *done = s->lost || s->aborted ? sn_stream_drop(s) : kind == SOME ? advance(s, (size_t)n) : NULL;
         sn_waiting *wake = sn_stream_wake_drainers(s);

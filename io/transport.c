@@ -88,13 +88,13 @@ static int socket_shutdown(sn_transport *t, bool wait)
     return shutdown(t->write_fd, SHUT_WR) == 0 ? 0 : -errno;
 }
 
+/* A TCP connection is broken off by connecting it to nowhere: the peer is sent a reset, and no end before that, which
+ * it would take for ours; whoever waits here is told, too. A unix socket knows no such thing. */
 static void socket_stop(sn_transport *t, sn_stop how)
 {
-    if (how == SN_STOP_HARD) {
-        struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-        setsockopt(t->read_fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    }
-    shutdown(t->read_fd, how == SN_STOP_RECEIVING ? SHUT_RD : SHUT_RDWR);
+    const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    if (how != SN_STOP_HARD || connect(t->read_fd, &nowhere, sizeof nowhere) != 0)
+        shutdown(t->read_fd, how == SN_STOP_RECEIVING ? SHUT_RD : SHUT_RDWR);
 }
 
 static void socket_close(sn_transport *t)
