@@ -170,22 +170,23 @@ sn_stream_todo sn_stream_next(sinew_stream *s)
     }
     if (s->busy || s->stopping || s->first)
         return SN_STREAM_NOTHING;
+    if (s->fd_closed) /* and the transport is gone */
+        return s->unowned && !sn_load(&s->flusher, relaxed) ? SN_STREAM_FREE : SN_STREAM_NOTHING;
     bool end = s->ending || (s->closing && s->transport->ops->says_goodbye);
-    if (end && !s->end_said && !s->fd_closed && !s->lost && !s->aborted) {
+    if (end && !s->end_said && !s->lost && !s->aborted) {
         s->busy = true;
         return SN_STREAM_SAY_END;
     }
-    if (s->closing && !s->fd_closed) {
-        if (!s->receiving) {
-            s->busy = s->fd_closed = true;
-            return SN_STREAM_CLOSE;
-        }
-        if (s->stopped)
-            return SN_STREAM_NOTHING; /* who receives comes by */
-        s->stopping = s->stopped = true;
-        return SN_STREAM_STOP;
+    if (!s->closing)
+        return SN_STREAM_NOTHING;
+    if (!s->receiving) {
+        s->busy = s->fd_closed = true;
+        return SN_STREAM_CLOSE;
     }
-    return s->closed && s->unowned && !sn_load(&s->flusher, relaxed) ? SN_STREAM_FREE : SN_STREAM_NOTHING;
+    if (s->stopped)
+        return SN_STREAM_NOTHING; /* who receives comes by */
+    s->stopping = s->stopped = true;
+    return SN_STREAM_STOP;
 }
 
 static void stream_free(sinew_stream *s)
