@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A forwarder for TCP and HTTP/1.1: one task for each connection of a client, on all workers.
+ *
+ *     proxy --listen :80 --to 10.0.0.1:8080,10.0.0.2:8080 --http
+ *
+ * SIGTERM or Ctrl-C stops accepting, lets connections end for --grace seconds (in HTTP mode those that wait for a
+ * request end at once), cuts the rest, reports, and ends with exit code 0. The second signal cuts at once.
+ *
+ *     main.c       starting, accepting, stopping
+ *     settings.c   the command line
+ *     targets.c    where to: in turn, without those that failed; idle connections that are kept
+ *     clients.c    who is connected, and how often
+ *     forward.c    TCP mode: bytes both ways
+ *     pipes.c      what they are moved through
+ *     http.c       HTTP mode: a client's connection
+ *     exchange.c   a request and its response
+ *     heads.c      what is written at the head of both
+ *     message.c    from bytes to messages, with llhttp
+ *     peer.c       a socket with buffers and a time limit
+ */
+#include "clients.h"
+#include "forward.h"
+#include "http.h"
+#include "pipes.h"
+#include "settings.h"
+#include "targets.h"
+
+#include <sinew.h>
+#include <sinew/errno.h>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* --- a connection ------------------------------------------------------------------------------------------------- */
+
+typedef struct session {
+    int fd;
+    client *who;
+    sinew_sem *places;
+} session;
+
+/* With a reset in place of the ordinary end, so that nobody takes what came for the whole. */
+static void reset(int fd)
+{
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+}
+
+static int serve_tcp(int fd)
+{
+    upstream up;
+    int error = targets_connect(false, &up);
+    if (error < 0) {
+        if (error != -ECANCELED)
+            count(&counters.failed);
+        return error;
+    }
+    error = fcntl(up.fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : forward(fd, up.fd);
+    if (error == -ETIMEDOUT)
+        count(&counters.timed_out);
+    if (error < 0)
+        reset(up.fd);
+    sinew_close(up.fd);
+    return error;
+}
+
+static intptr_t serve(void *arg)
+{
+    session *s = arg;
+    int error = settings.http ? http_serve(s->fd, s->who) : serve_tcp(s->fd);
+    if (error < 0)
+        reset(s->fd);
+    if (error != -ECANCELED)
+        count(&counters.ended);
+    sinew_close(s->fd);
+    client_leave(s->who);
+    sinew_sem_post(s->places);
+    free(s);
+    return 0; /* a failure returned here would stop the whole group */
+}
+
+/* --- accepting ---------------------------------------------------------------------------------------------------- */
+
+static int begin_session(int fd, const struct sockaddr_storage *address, sinew_sem *places, sinew_group *connections)
+{
+    session *s = malloc(sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    *s = (session){.fd = fd, .places = places};
+    int error = client_enter(address, &s->who);
+    if (error == 0) {
+        /* What is sent is sent in as few pieces as can be: nothing is gained by holding the last one back. */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* fails on a unix socket */
+        error = sinew_group_spawn(connections, serve, s);
+        if (error == 0)
+            return 0;
+        client_leave(s->who);
+    }
+    free(s);
+    return error;
+}
+
+/* Gives connections to the group until something stops it; returns what. When there are as many as are allowed, the
+ * next ones wait in the kernel's queue. */
+static int accept_clients(int listener, sinew_sem *places, sinew_group *connections)
+{
+    int flags = SOCK_CLOEXEC | (settings.http ? 0 : SOCK_NONBLOCK);
+    for (;;) {
+        int error = sinew_sem_wait(places);
+        if (error < 0)
+            return error;
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        int fd = sinew_accept(listener, (struct sockaddr *)&address, &len, flags);
+        error = fd < 0 ? fd : begin_session(fd, &address, places, connections);
+        if (error == 0) {
+            count(&counters.connections);
+            continue;
+        }
+        sinew_sem_post(places);
+        if (fd >= 0)
+            sinew_close(fd);
+        switch (error) {
+        case -EUSERS:
+            count(&counters.refused);
+            break;
+        case -EMFILE: /* out of descriptors or memory: clients wait in the kernel's queue until others have left */
+        case -ENFILE:
+        case -ENOBUFS:
+        case -ENOMEM:
+            error = sinew_sleep(SINEW_MS(50));
+            if (error < 0)
+                return error;
+            break;
+        case -ECONNABORTED: /* gone before its turn; accept(2): "treat them like EAGAIN" */
+        case -EPROTO:
+        case -EINTR:
+        case -EPERM: /* a firewall's word about this one client */
+            break;
+        default:
+            return error;
+        }
+    }
+}
+
+/* --- stopping ----------------------------------------------------------------------------------------------------- */
+
+/* The signals that stop us. They are blocked in all threads, and read from a descriptor by a task. */
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+typedef struct watch {
+    int signals;
+    sinew_task *task;
+} watch;
+
+/* Each signal is a cancel of the main task. */
+static intptr_t watch_signals(void *arg)
+{
+    const watch *w = arg;
+    struct signalfd_siginfo info;
+    ssize_t n;
+    while ((n = sinew_read(w->signals, &info, sizeof info)) > 0)
+        sinew_cancel(w->task);
+    return n;
+}
+
+/* Returns when all connections have ended: by themselves, or cut when the time is up or the main task is cancelled. */
+static int drain(sinew_group *connections)
+{
+    http_drain();
+    sinew_timeout limit;
+    sinew_timeout_begin(&limit, settings.grace);
+    int error = sinew_group_wait(connections); /* -ETIMEDOUT, -ECANCELED: it has cancelled them */
+    (void)sinew_timeout_end(&limit);
+    return error == -ETIMEDOUT || error == -ECANCELED ? 0 : error;
+}
+
+static void report(void)
+{
+    unsigned long connections = atomic_load(&counters.connections);
+    printf("proxy: stopped: %lu connections", connections);
+    if (settings.http)
+        printf(", %lu requests", atomic_load(&counters.requests));
+    printf(", %llu bytes to targets, %llu bytes to clients, %lu found no target, %lu timed out, %lu refused, %lu cut\n",
+           atomic_load(&counters.to_targets), atomic_load(&counters.to_clients), atomic_load(&counters.failed),
+           atomic_load(&counters.timed_out), atomic_load(&counters.refused),
+           connections - atomic_load(&counters.ended));
+}
+
+typedef struct inputs {
+    int listener, signals;
+} inputs;
+
+static intptr_t program(void *arg)
+{
+    const inputs *in = arg;
+    watch w = {.signals = in->signals, .task = sinew_self()};
+    sinew_task *watcher = sinew_spawn(watch_signals, &w);
+    if (!watcher)
+        return -ENOMEM;
+
+    sinew_sem places;
+    sinew_sem_init(&places, settings.connections_max);
+    sinew_group connections;
+    sinew_group_init(&connections);
+    int error = accept_clients(in->listener, &places, &connections);
+    sinew_close(in->listener); /* new clients are refused from here on */
+    int failed = drain(&connections);
+    report();
+
+    sinew_cancel(watcher);
+    (void)sinew_await(watcher);
+    targets_close();
+    pipes_close();
+    if (error == -ECANCELED) /* the normal end of a server */
+        error = 0;
+    return error < 0 ? error : failed;
+}
+
+/* --- starting ----------------------------------------------------------------------------------------------------- */
+
+/* Two descriptors for each client, and some: take as many as the process may have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer it serves fewer */
+    }
+}
+
+/* The address as given, with the port that the kernel picked in place of 0. */
+static void print_address(const char *address, int listener)
+{
+    const char *colon = strrchr(address, ':');
+    int port = sinew_local_port(listener);
+    printf("proxy: %u targets, listening on ", targets_count());
+    if (colon && port > 0)
+        printf("%.*s:%d\n", (int)(colon - address), address, port);
+    else
+        printf("%s\n", address);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    settings_read(argc, argv);
+    raise_descriptor_limit();
+    signal(SIGPIPE, SIG_IGN); /* splice has no flag against it */
+    inputs in = {.signals = open_signals()};
+    if (in.signals < 0) {
+        fprintf(stderr, "proxy: cannot wait for signals: %s\n", strerror(-in.signals));
+        return 1;
+    }
+    in.listener = sinew_listen(settings.listen, NULL);
+    if (in.listener < 0) {
+        fprintf(stderr, "proxy: cannot listen on %s: %s\n", settings.listen, strerror(-in.listener));
+        return 1;
+    }
+    print_address(settings.listen, in.listener);
+    intptr_t result = sinew_run_with(&settings.runtime, program, &in);
+    if (result < 0)
+        fprintf(stderr, "proxy: %s\n", strerror((int)-result));
+    return result < 0;
+}
