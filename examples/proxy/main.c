@@ -81,8 +81,8 @@ static intptr_t serve(void *arg)
         reset(s->fd);
     if (error != -ECANCELED)
         count(&counters.ended);
+    client_leave(s->who); /* before the client sees the end, and comes again */
     sinew_close(s->fd);
-    client_leave(s->who);
     sinew_sem_post(s->places);
     free(s);
     return 0; /* a failure returned here would stop the whole group */
