@@ -29,9 +29,9 @@ int pages_add(const char *url)
 
 void pages_free(void)
 {
-    for (page *p = pages; p < pages + pages_count; p++) {
-        free(p->url);
-        free(p->redirected_to);
+    for (size_t i = 0; i < pages_count; i++) {
+        free(pages[i].url);
+        free(pages[i].redirected_to);
     }
     free(pages);
 }

@@ -55,11 +55,11 @@ static int fetch_all(void)
     sinew_group fetches;
     sinew_group_init(&fetches);
     int error = 0;
-    for (page *p = pages; p < pages + pages_count && error == 0; p++) {
+    for (size_t i = 0; i < pages_count && error == 0; i++) {
         /* The place is taken before the task is made, so a long list does not become as many waiting tasks. */
         error = sinew_sem_wait(&places);
         if (error == 0)
-            error = sinew_group_spawn(&fetches, fetch, p);
+            error = sinew_group_spawn(&fetches, fetch, &pages[i]);
     }
     if (error < 0) /* Ctrl-C, or no memory */
         sinew_group_cancel(&fetches);
@@ -86,7 +86,8 @@ static bool report(sinew_time took)
 {
     size_t counts[] = {[PAGE_NOT_BEGUN] = 0, [PAGE_CUT] = 0, [PAGE_FETCHED] = 0, [PAGE_FAILED] = 0};
     printf("%6s %10s %8s  %s\n", "status", "bytes", "seconds", "URL");
-    for (const page *p = pages; p < pages + pages_count; p++) {
+    for (size_t i = 0; i < pages_count; i++) {
+        const page *p = &pages[i];
         counts[p->state]++;
         if (p->state == PAGE_FETCHED || p->state == PAGE_FAILED)
             print_row(p);

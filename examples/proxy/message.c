@@ -183,7 +183,7 @@ static int on_headers_complete(llhttp_t *parser)
     } else if (parser->flags & F_CHUNKED) {
         m->framing = FRAMING_CHUNKED;
     } else if (m->has_length) {
-        m->framing = FRAMING_LENGTH;
+        m->framing = m->length > 0 ? FRAMING_LENGTH : FRAMING_NONE;
     } else {
         m->framing = parser->type == HTTP_RESPONSE ? FRAMING_END : FRAMING_NONE;
     }

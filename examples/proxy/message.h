@@ -26,7 +26,7 @@ typedef enum message_event {
 typedef int message_body_fn(void *arg, const char *data, size_t len);
 
 typedef enum message_framing {
-    FRAMING_NONE, /* there is no body */
+    FRAMING_NONE, /* there is no body, or it is empty */
     FRAMING_LENGTH,
     FRAMING_CHUNKED,
     FRAMING_END, /* of the stream: only responses */

@@ -261,19 +261,17 @@ def no_pipe_is_held_while_nothing_moves():
 
 def without_descriptors_for_pipes_bytes_are_copied():
     with Backend(echo) as backend:
-        # Connections up to the limit, so that none is left for a pipe.
         with proxy(backend.port, descriptors=60, quiet=True) as program, contextlib.ExitStack() as stack:
             clients = []
-            while len(os.listdir(f"/proc/{program.process.pid}/fd")) < 57:
+            while len(os.listdir(f"/proc/{program.process.pid}/fd")) < 59:  # two each; then there is no room for a pipe
                 clients.append(stack.enter_context(connect(program.number)))
                 count = len(clients)
                 wait_until(lambda: backend.connections == count)
-            stack.enter_context(connect(program.number))  # waits, with a descriptor or without
-            stack.enter_context(connect(program.number))
-            sender = threading.Thread(target=clients[0].sendall, args=(DATA,))
-            sender.start()
-            assert read_exactly(clients[0], len(DATA)) == DATA
-            sender.join()
+            for client in (clients[0], clients[-1]):
+                sender = threading.Thread(target=client.sendall, args=(DATA,))
+                sender.start()
+                assert read_exactly(client, len(DATA)) == DATA
+                sender.join()
 
 
 # --- TCP: ends ------------------------------------------------------------------------------------------------------
