@@ -37,9 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* --- a connection ------------------------------------------------------------------------------------------------- */
 
@@ -154,33 +152,12 @@ static int accept_clients(int listener, sinew_sem *places, sinew_group *connecti
 
 /* --- stopping ----------------------------------------------------------------------------------------------------- */
 
-/* The signals that stop us. They are blocked in all threads, and read from a descriptor by a task. */
-static int open_signals(void)
+/* Each signal is a cancel of the main task: the first ends the accepting, the second the waiting for connections. */
+static intptr_t stop(int signo, void *main_task)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return -errno;
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-typedef struct watch {
-    int signals;
-    sinew_task *task;
-} watch;
-
-/* Each signal is a cancel of the main task. */
-static intptr_t watch_signals(void *arg)
-{
-    const watch *w = arg;
-    struct signalfd_siginfo info;
-    ssize_t n;
-    while ((n = sinew_read(w->signals, &info, sizeof info)) > 0)
-        sinew_cancel(w->task);
-    return n;
+    (void)signo;
+    sinew_cancel(main_task);
+    return 0;
 }
 
 /* Returns when all connections have ended: by themselves, or cut when the time is up or the main task is cancelled. */
@@ -204,31 +181,40 @@ static void report(void)
            atomic_load(&counters.to_targets), atomic_load(&counters.to_clients), atomic_load(&counters.failed),
            atomic_load(&counters.timed_out), atomic_load(&counters.refused),
            connections - atomic_load(&counters.ended));
+    fflush(stdout); /* from here on another signal ends the process */
 }
 
-typedef struct inputs {
-    int listener, signals;
-} inputs;
+/* The address as given, with the port that the kernel picked in place of 0. */
+static void print_address(const char *address, int listener)
+{
+    const char *colon = strrchr(address, ':');
+    int port = sinew_local_port(listener);
+    printf("proxy: %u targets, listening on ", targets_count());
+    if (colon && port > 0)
+        printf("%.*s:%d\n", (int)(colon - address), address, port);
+    else
+        printf("%s\n", address);
+    fflush(stdout);
+}
 
 static intptr_t program(void *arg)
 {
-    const inputs *in = arg;
-    watch w = {.signals = in->signals, .task = sinew_self()};
-    sinew_task *watcher = sinew_spawn(watch_signals, &w);
-    if (!watcher)
-        return -ENOMEM;
+    int listener = *(const int *)arg;
+    int error = sinew_signal_handle(SIGTERM, stop, sinew_self());
+    if (error == 0)
+        error = sinew_signal_handle(SIGINT, stop, sinew_self());
+    if (error < 0)
+        return error;
+    print_address(settings.listen, listener);
 
     sinew_sem places;
     sinew_sem_init(&places, settings.connections_max);
     sinew_group connections;
     sinew_group_init(&connections);
-    int error = accept_clients(in->listener, &places, &connections);
-    sinew_close(in->listener); /* new clients are refused from here on */
+    error = accept_clients(listener, &places, &connections);
+    sinew_close(listener); /* new clients are refused from here on */
     int failed = drain(&connections);
     report();
-
-    sinew_cancel(watcher);
-    (void)sinew_await(watcher);
     targets_close();
     pipes_close();
     if (error == -ECANCELED) /* the normal end of a server */
@@ -248,36 +234,17 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* The address as given, with the port that the kernel picked in place of 0. */
-static void print_address(const char *address, int listener)
-{
-    const char *colon = strrchr(address, ':');
-    int port = sinew_local_port(listener);
-    printf("proxy: %u targets, listening on ", targets_count());
-    if (colon && port > 0)
-        printf("%.*s:%d\n", (int)(colon - address), address, port);
-    else
-        printf("%s\n", address);
-    fflush(stdout);
-}
-
 int main(int argc, char **argv)
 {
     settings_read(argc, argv);
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN); /* splice has no flag against it */
-    inputs in = {.signals = open_signals()};
-    if (in.signals < 0) {
-        fprintf(stderr, "proxy: cannot wait for signals: %s\n", strerror(-in.signals));
+    int listener = sinew_listen(settings.listen, NULL);
+    if (listener < 0) {
+        fprintf(stderr, "proxy: cannot listen on %s: %s\n", settings.listen, strerror(-listener));
         return 1;
     }
-    in.listener = sinew_listen(settings.listen, NULL);
-    if (in.listener < 0) {
-        fprintf(stderr, "proxy: cannot listen on %s: %s\n", settings.listen, strerror(-in.listener));
-        return 1;
-    }
-    print_address(settings.listen, in.listener);
-    intptr_t result = sinew_run_with(&settings.runtime, program, &in);
+    intptr_t result = sinew_run_with(&settings.runtime, program, &listener);
     if (result < 0)
         fprintf(stderr, "proxy: %s\n", strerror((int)-result));
     return result < 0;

@@ -21,7 +21,6 @@ struct settings settings = {
     .idle_timeout = SINEW_S(60),
     .leave_out = SINEW_S(5),
     .grace = SINEW_S(10),
-    .runtime = {.keep_sigint = true}, /* signals are waited for, see main.c */
 };
 struct counters counters;
 atomic_bool draining;
@@ -36,7 +35,8 @@ static const char usage[] =
     "  -l, --listen ADDRESS       where clients connect; port 0 picks a free one\n"
     "  -t, --to ADDRESS[,...]     the targets; may be given more than once\n"
     "      --http                 forward HTTP/1.1 requests instead of bytes: with X-Forwarded-For and Via, over\n"
-    "                             connections that are kept, and with answers of its own where a target gives none\n"
+    "                             connections that are kept, and with answers of its own where a target gives none;\n"
+    "                             without changes of the protocol (WebSocket), which are for the plain mode\n"
     "      --max-connections N    at one time; further clients wait in the kernel's queue; default 10000\n"
     "      --max-per-client N     from one address; further ones are closed at once; default: no limit\n"
     "      --connect-timeout S    seconds for a target to accept; default 5\n"

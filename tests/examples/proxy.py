@@ -1098,11 +1098,14 @@ def a_response_that_is_cut_does_not_look_whole():
 
 def connections_to_targets_are_kept():
     with HttpBackend(respond) as backend, http_proxy(backend.port) as program:
-        for _ in range(5):
+        with Client(program.number) as client:
+            for _ in range(20):
+                assert client.ask().status == 200
+        assert (backend.connections, len(backend.requests)) == (1, 20), backend.connections
+        for _ in range(20):  # a new client may come before the response of the one before is done with
             with Client(program.number) as client:
-                for _ in range(5):
-                    assert client.ask().status == 200
-        assert (backend.connections, len(backend.requests)) == (1, 25), backend.connections
+                assert client.ask().status == 200
+        assert backend.connections < 10, backend.connections
     with HttpBackend(respond) as backend, http_proxy(backend.port, options=["--max-spares", "0"]) as program:
         with Client(program.number) as client:
             for _ in range(5):
@@ -1125,7 +1128,7 @@ def no_more_connections_are_kept_than_allowed():
                     client.send(f"GET / HTTP/1.1\r\n{HOST}\r\n")
                 for client in clients:
                     assert client.read().status == 200
-        assert backend.connections == 6 + 4, backend.connections
+        assert 6 + 4 <= backend.connections <= 6 + 6, backend.connections
 
 
 def a_kept_connection_may_be_closed_by_the_target():
@@ -1220,7 +1223,8 @@ def stopping_answers_requests_in_flight():
         numbers = reported(program)
         assert (numbers["requests"], numbers["cut"]) == (2, 0), program.output
         go_on.clear()
-        with http_proxy(backend.port, options=["--grace", "0.5"]) as program, Client(program.number) as busy:
+        with http_proxy(backend.port, options=["--grace", "0.5"], stop=False) as program, \
+                Client(program.number) as busy:
             asked.clear()
             busy.send(f"GET /slow HTTP/1.1\r\n{HOST}\r\n")
             assert asked.wait(programs.PATIENCE)
