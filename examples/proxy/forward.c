@@ -10,6 +10,7 @@
 
 #include "pipes.h"
 #include "settings.h"
+#include "sockets.h"
 
 #include <sinew.h>
 
@@ -28,6 +29,8 @@ typedef struct flow {
     int from, to;
     unsigned long long bytes;
     _Atomic(sinew_time) *moved; /* when something last moved, in either direction */
+    atomic_bool ended;          /* `to` has been told that no more will come */
+    struct flow *other;
 } flow;
 
 /* Waits until the socket is ready. -ETIMEDOUT if meanwhile nothing moves in the other direction either. */
@@ -121,6 +124,10 @@ static intptr_t pass_on(void *arg)
     } while (n == -EAGAIN);
     if (n < 0)
         return n;
+    /* In this order: once it has been shut down for writing, too, its state says nothing. */
+    if (socket_was_reset(f->from) && !atomic_load(&f->other->ended))
+        return -ECONNRESET;
+    atomic_store(&f->ended, true);
     int error = sinew_shutdown(f->to, SHUT_WR);
     return error == -ENOTCONN ? -ECONNRESET : error; /* it is gone, and the other direction will see that, too */
 }
@@ -128,7 +135,9 @@ static intptr_t pass_on(void *arg)
 int forward(int client, int target)
 {
     _Atomic(sinew_time) moved = sinew_now();
-    flow up = {.from = client, .to = target, .moved = &moved}, down = {.from = target, .to = client, .moved = &moved};
+    flow up = {.from = client, .to = target, .moved = &moved};
+    flow down = {.from = target, .to = client, .moved = &moved, .other = &up};
+    up.other = &down;
 
     sinew_group both;
     sinew_group_init(&both);

@@ -18,12 +18,14 @@
  *     heads.c      what is written at the head of both
  *     message.c    from bytes to messages, with llhttp
  *     peer.c       a socket with buffers and a time limit
+ *     sockets.c    resets
  */
 #include "clients.h"
 #include "forward.h"
 #include "http.h"
 #include "pipes.h"
 #include "settings.h"
+#include "sockets.h"
 #include "targets.h"
 
 #include <sinew.h>
@@ -47,12 +49,6 @@ typedef struct session {
     sinew_sem *places;
 } session;
 
-/* With a reset in place of the ordinary end, so that nobody takes what came for the whole. */
-static void reset(int fd)
-{
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
-}
-
 static int serve_tcp(int fd)
 {
     upstream up;
@@ -66,7 +62,7 @@ static int serve_tcp(int fd)
     if (error == -ETIMEDOUT)
         count(&counters.timed_out);
     if (error < 0)
-        reset(up.fd);
+        socket_reset_on_close(up.fd);
     sinew_close(up.fd);
     return error;
 }
@@ -76,7 +72,7 @@ static intptr_t serve(void *arg)
     session *s = arg;
     int error = settings.http ? http_serve(s->fd, s->who) : serve_tcp(s->fd);
     if (error < 0)
-        reset(s->fd);
+        socket_reset_on_close(s->fd); /* or the client would take what has come for the whole */
     if (error != -ECANCELED)
         count(&counters.ended);
     client_leave(s->who); /* before the client sees the end, and comes again */

@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include "settings.h"
+#include "sockets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -48,6 +49,8 @@ static ssize_t limited(peer *p, transfer_fn *transfer, void *data, size_t len, i
 ssize_t peer_receive(peer *p)
 {
     ssize_t n = limited(p, sinew_recv, p->input, sizeof p->input, 0);
+    if (n == 0 && socket_was_reset(p->fd))
+        n = -ECONNRESET;
     p->begin = 0;
     p->end = n > 0 ? (size_t)n : 0;
     p->received += p->end;
