@@ -120,11 +120,6 @@ int sinew_close(int fd)
     return sn_op_run(SN_OP_CLOSE, fd, NULL, 0, 0, 0);
 }
 
-int sinew_poll(int fd, short events)
-{
-    return sn_op_run(SN_OP_POLL, fd, NULL, 0, 0, (unsigned short)events);
-}
-
 /* Never waits, so the plain call is the whole of it. */
 int sinew_pipe(int fds[2], int flags)
 {

@@ -12,6 +12,7 @@
  * sendfile is the same twice, through a pipe of its own. Its splices to the socket are never made here, where they
  * would raise SIGPIPE; the threads that make them take no signals.
  */
+#include "io/poll.h"
 #include "runtime/driver.h"
 #include "runtime/worker.h"
 
@@ -137,7 +138,7 @@ static ssize_t take_in(transfer *t)
 static ssize_t wait_for_room(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
-    return poll(&p, 1, 0) == 1 ? 1 : sn_op_go_on(SN_OP_POLL, fd, NULL, 0, 0, POLLOUT);
+    return poll(&p, 1, 0) == 1 ? 1 : sn_poll(fd, POLLOUT, true);
 }
 
 /* Some of what the pipe holds out of it. More than 0, or a negative errno. */
