@@ -90,7 +90,9 @@ static ssize_t splice_once_ready(int fd, sn_splice *s, size_t length, unsigned f
         if (waited < 0)
             return waited;
         if (!here || waited == 0) /* ready, and yet not to be moved: what that waits for, poll does not know */
-            return splice_elsewhere(fd, s, length, flags);
+            n = splice_elsewhere(fd, s, length, flags);
+        if (n != -EAGAIN || !wait)
+            return n;
     }
 }
 

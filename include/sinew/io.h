@@ -14,9 +14,9 @@
  * end, which is one of the disk.
  *
  * Transfers may be short, as in POSIX. Lengths over 0x7ffff000 are cut to that, as by read(2). Signals do not interrupt
- * a call. A descriptor with O_NONBLOCK gives -EAGAIN instead of a wait. Do not close a descriptor that another task is
- * using: that one may go on waiting, or meet another file under the same number; cancel the task or shut the socket
- * down first.
+ * a call. O_NONBLOCK makes no difference, a call waits (and so do connect and accept); who wants -EAGAIN instead says
+ * so in the call, by MSG_DONTWAIT. Do not close a descriptor that another task is using: that one may go on waiting, or
+ * meet another file under the same number; cancel the task or shut the socket down first.
  */
 #ifndef SINEW_IO_H
 #define SINEW_IO_H
@@ -45,11 +45,11 @@ SINEW_API ssize_t sinew_pwritev(int fd, const struct iovec *parts, int count, of
 /*
  * Moves up to `len` bytes between a pipe and something else (or two pipes) without copying them, as splice(2), and
  * returns how many; 0 at the end. The offsets may be NULL, and are moved on as there. Waits until one side has data and
- * the other has room, and then moves what is there; with SPLICE_F_NONBLOCK it is -EAGAIN instead of that wait. Waits on
- * descriptors with O_NONBLOCK, too: where neither side can block (pipes, and sockets that have it) the data moves
- * inside the call, which is a good deal faster; otherwise in another thread. A cancel returns what has been moved by
- * then. -EINVAL: no pipe among them, a negative offset; -ESPIPE: an offset for a pipe; -EPIPE: nobody reads any more,
- * with a SIGPIPE as of splice(2): ignore that signal.
+ * the other has room, and then moves what is there; with SPLICE_F_NONBLOCK it is -EAGAIN instead of that wait. Where
+ * neither side can block (pipes, and sockets with O_NONBLOCK) the data moves inside the call, which is a good deal
+ * faster; otherwise in another thread. A cancel returns what has been moved by then. -EINVAL: no pipe among them, a
+ * negative offset; -ESPIPE: an offset for a pipe; -EPIPE: nobody reads any more, with a SIGPIPE as of splice(2): ignore
+ * that signal.
  */
 SINEW_API ssize_t sinew_splice(int fd_in, off_t *offset_in, int fd_out, off_t *offset_out, size_t len, unsigned flags);
 
