@@ -26,7 +26,8 @@ static void let_go(sinew_stream *s)
 
 static void take(sinew_stream *s, size_t n)
 {
-    s->at += n;
+    if (n > 0) /* there may be no buffer */
+        s->at += n;
     s->have -= n;
 }
 
@@ -336,7 +337,7 @@ ssize_t sinew_stream_readline(sinew_stream *s, const char **line)
         return end(s, n);
     if (n == 0)
         n = (ssize_t)s->have; /* a last line without its end */
-    *line = s->at;
+    *line = n > 0 ? s->at : "";
     take(s, (size_t)n);
     return end(s, n);
 }
@@ -385,7 +386,7 @@ ssize_t sinew_stream_peek_more(sinew_stream *s, size_t have, const char **data)
     }
     if (filled < 0)
         return end(s, filled);
-    *data = s->at;
+    *data = s->have > 0 ? s->at : "";
     return end(s, (ssize_t)s->have);
 }
 

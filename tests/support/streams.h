@@ -8,9 +8,31 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
+#include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
+
+/* A test that leaves no descriptor open. */
+static int descriptors_before;
+
+static inline int count_before(void **state)
+{
+    (void)state;
+    descriptors_before = count_descriptors();
+    return 0;
+}
+
+static inline int count_after(void **state)
+{
+    (void)state;
+    if (count_descriptors() == descriptors_before)
+        return 0;
+    print_error("%d descriptors were open before, and now %d\n", descriptors_before, count_descriptors());
+    return -1;
+}
+
+#define cmocka_unit_test_that_closes(f) cmocka_unit_test_setup_teardown(f, count_before, count_after)
 
 typedef struct ends {
     sinew_stream *stream;
@@ -271,27 +293,22 @@ struct reader {
     sinew_stream *stream;
     reading_fn call;
     atomic_long result; /* 1000: it goes on */
-    atomic_int begun;
     sinew_task *task;
 };
 
 static inline intptr_t reader_body(void *arg)
 {
     struct reader *r = arg;
-    atomic_fetch_add(&r->begun, 1);
     atomic_store(&r->result, r->call(r->stream));
     return 0;
 }
 
-/* Tries to have it wait in its call when this returns; with several workers it may not have got there. */
+/* When this returns the reader waits in its call, unless that has ended. */
 static inline void reader_start(struct reader *r, sinew_stream *s, reading_fn call)
 {
     *r = (struct reader){.stream = s, .call = call};
     atomic_store(&r->result, 1000);
-    r->task = sinew_spawn(reader_body, r);
-    yield_until(&r->begun, 1);
-    for (int i = 0; i < 20; i++)
-        sinew_yield();
+    r->task = spawn_eager(reader_body, r);
 }
 
 static inline ssize_t reader_end(struct reader *r)
