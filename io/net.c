@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listening and binding by address text. */
 #include "io/address.h"
+#include "runtime/worker.h"
 #include "runtime/base.h"
 
 #include <netinet/tcp.h>
@@ -37,7 +38,9 @@ static int set_options(int fd, int family, bool stream, const sinew_listen_optio
 /* Returns the descriptor. */
 static int bind_to(const sinew_address *a, int type, const sinew_listen_options *opt)
 {
-    int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC, 0);
+    const sn_worker *w = sn_worker_self();
+    bool nonblocking = type == SOCK_STREAM && w && w->runtime->driver->nonblocking_listeners;
+    int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0);
     if (fd < 0)
         return -errno;
     int r = 0;

@@ -190,7 +190,7 @@ static int uring_open(sn_worker *w, sn_driver **out)
     pthread_once(&probed, probe);
     int r = open_ring(&d->ring);
     if (r != 0) {
-        r = refused(r);
+        r = w->runtime->may_fall_back && r != -EMFILE && r != -ENFILE ? -ENOSYS : refused(r);
         goto no_ring;
     }
     io_uring_ring_dontfork(&d->ring);    /* a child must not submit into its parent's ring */

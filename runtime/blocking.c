@@ -273,8 +273,8 @@ static intptr_t run_in_pool(sn_blocking *b, const sn_blocking_request *r, sn_wor
         return code;
     while (sn_load(&c->state, acquire) != DONE) {
         w = sn_park(w, f);
-        if (sn_load(&c->state, acquire) == DONE)
-            break;
+        if (r->deaf || sn_load(&c->state, acquire) == DONE)
+            continue;
         sn_interrupt_poll(f);
         if (sn_cancel_pending(f->task) && leave(b, c, on_stack))
             return asked_meanwhile(f, r->keep);
@@ -297,7 +297,7 @@ static intptr_t refuse(const sn_blocking_request *r, intptr_t code)
 intptr_t sn_blocking_run(sn_blocking *b, const sn_blocking_request *r)
 {
     sn_worker *w = sn_worker_self();
-    int code = asked_before(w->fiber, r->keep);
+    int code = r->deaf ? 0 : asked_before(w->fiber, r->keep);
     if (code)
         return refuse(r, code);
     call on_stack, *c = r->may_leave ? malloc(sizeof *c) : &on_stack;

@@ -54,6 +54,7 @@ typedef struct sn_blocking_request {
     bool may_leave;
     /* What the caller is asked is not taken but left for its next checkpoint; the result is -ECANCELED then. */
     bool keep;
+    bool deaf; /* waits whatever it is asked, which stays pending */
 } sn_blocking_request;
 
 /* Runs fn(arg) in the pool and returns its result. Suspends; tasks only. As sinew_blocking. */

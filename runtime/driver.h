@@ -77,7 +77,15 @@ typedef struct sn_op {
     sn_worker *worker; /* whose driver holds it */
     _Atomic uint32_t done;
 
-    TAILQ_ENTRY(sn_op) link; /* queued or cancel_queued */
+    TAILQ_ENTRY(sn_op) link; /* queued or cancel_queued; the epoll driver: its place */
+
+    /* The epoll driver's notes: io/attempt.h, io/epoll.c. */
+    uint8_t place, fruitless;
+    bool look_first, connecting;
+    int wait_fd;
+    uint32_t wait_events;
+    uint64_t moved;
+    sinew_time again_at, pause;
 } sn_op;
 
 /* What arrived, in a buffer of a driver's. */
@@ -88,15 +96,19 @@ typedef struct sn_received {
 
 /* A result that says: not here; a plain thread is to make the system call (`plain`). */
 #define SN_OP_ELSEWHERE INT_MIN
+/* A result of `plain`: it would have blocked for somebody else's doing; submit the operation again. */
+#define SN_OP_AGAIN (INT_MIN + 1)
 
 typedef struct sn_driver_ops {
     const char *name;
     /* Its opens do not wait for the other side of a FIFO, as with O_NONBLOCK, unless `extra` (of openat2: `flags`) is
      * 1, which takes longer. */
     bool opens_at_once;
-    /* Makes the operation's system call, in a thread that may block, and returns its result or -errno. */
+    bool nonblocking_listeners; /* sinew_listen makes them O_NONBLOCK: its accepts are quicker then */
+    /* Makes the operation's system call, in a thread that may block, and returns its result, -errno or SN_OP_AGAIN. */
     int (*plain)(const sn_op *op);
-    /* Opens a driver in the calling thread, which will be its only user. 0 or -errno. */
+    /* Opens a driver in the calling thread, which will be its only user. 0 or -errno; -ENOSYS: the kernel refuses such
+     * drivers, for which there is no sentence on stderr if the runtime may use another one (may_fall_back). */
     int (*open)(sn_worker *w, sn_driver **out);
     void (*close)(sn_driver *d);
     /* In a forked child, for the parent's drivers: gives up what the child shares with it, without a sign to it. */
@@ -125,8 +137,8 @@ typedef struct sn_driver_ops {
     void (*give_back)(sn_driver *d, char *buffer);
 } sn_driver_ops;
 
-/* The driver a runtime uses, defined in io/. */
-extern const sn_driver_ops sn_driver_uring;
+/* The drivers, defined in io/; a runtime uses one for all of its workers. */
+extern const sn_driver_ops sn_driver_uring, sn_driver_epoll;
 
 /* Marks the operation done and wakes its fiber. Called by drivers, one thread at a time for all operations of one. */
 void sn_op_complete(sn_op *op, int result);

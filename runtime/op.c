@@ -28,21 +28,62 @@ static intptr_t make_call(void *arg)
     return op->worker->runtime->driver->plain(op);
 }
 
-/* A close is not lost to a cancel: then it is made here, where it may block. */
-static SN_NOINLINE int run_elsewhere(sn_op *op, bool keep)
-{
-    sn_blocking_request request = {.fn = make_call, .arg = op, .keep = keep};
-    intptr_t r = sn_blocking_run(&op->worker->runtime->blocking, &request);
-    if (op->opcode == SN_OP_CLOSE && (r == -ECANCELED || r == -ETIMEDOUT || r == -EAGAIN))
-        r = make_call(op);
-    return (int)r;
-}
-
 /* What the task is asked stays for its next checkpoint. */
 static SN_COLD int leave_pending(sn_fiber *f)
 {
     f->fresh = true;
     return -ECANCELED;
+}
+
+/* A close is not lost, neither to a cancel nor for want of a thread: then it is made here, where it may block. */
+static SN_NOINLINE int run_elsewhere(sn_op *op, bool keep)
+{
+    bool close = op->opcode == SN_OP_CLOSE;
+    sn_blocking_request request = {.fn = make_call, .arg = op, .keep = keep, .deaf = close};
+    intptr_t r = sn_blocking_run(&op->worker->runtime->blocking, &request);
+    return (int)(close && r == -EAGAIN ? make_call(op) : r);
+}
+
+/* Submits, waits for the completion, passes a cancel on; the result may be SN_OP_ELSEWHERE. */
+SN_INLINE int run_in_driver(sn_worker *w, sn_fiber *f, sn_op *op, bool keep)
+{
+    op->worker = w;
+    sn_store(&op->done, 0, relaxed);
+    sn_bump(&w->counters.submitted, 1);
+    w->runtime->driver->submit(w->driver, op);
+    if (sn_load(&op->done, acquire))
+        sn_fiber_see(f); /* as after a park: its own wake need not be seen again */
+    bool asked = false;
+    while (!sn_load(&op->done, acquire)) {
+        w = sn_park(w, f);
+        if (!asked && op->opcode != SN_OP_CLOSE && !sn_load(&op->done, acquire)) {
+            sn_interrupt_poll(f);
+            if (sn_cancel_pending(f->task)) {
+                asked = true;
+                w->runtime->driver->cancel(op->worker->driver, op);
+            }
+        }
+    }
+    int result = op->result;
+    if (asked && (result == -ECANCELED || result == -EINTR)) {
+        if (keep)
+            return leave_pending(f);
+        int code = sn_cancel_take(f->task);
+        return code ? code : result;
+    }
+    /* What is pending is delivered at the next checkpoint; the last park may have taken a nudge of the shutdown for the
+     * completion's wake. */
+    if (sn_cancel_pending(f->task) || f->frame || sn_load(&f->runtime->stopping, relaxed))
+        f->fresh = true;
+    return result;
+}
+
+/* At a checkpoint: 0, or what the caller is to return. */
+SN_INLINE int asked_before(sn_fiber *f, bool keep)
+{
+    if (!keep)
+        return sn_interrupt(f);
+    return sn_asked(f) ? leave_pending(f) : 0;
 }
 
 SN_INLINE int run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags, bool keep)
@@ -51,12 +92,9 @@ SN_INLINE int run(sn_opcode opcode, int fd, const void *buffer, uint64_t length,
     if (!w)
         return -EPERM;
     sn_fiber *f = w->fiber;
-    bool close = opcode == SN_OP_CLOSE;
-    int code = close || keep ? 0 : sn_interrupt(f);
+    int code = opcode == SN_OP_CLOSE ? 0 : asked_before(f, keep);
     if (code)
         return code;
-    if (keep && sn_asked(f))
-        return leave_pending(f);
     _Alignas(SN_CACHE_LINE) sn_op op; /* only what is used is set */
     op.opcode = (uint8_t)opcode;
     op.fd = fd;
@@ -65,34 +103,16 @@ SN_INLINE int run(sn_opcode opcode, int fd, const void *buffer, uint64_t length,
     op.length = length;
     op.extra = extra;
     op.fiber = f;
-    op.worker = w;
-    sn_store(&op.done, 0, relaxed);
-    sn_bump(&w->counters.submitted, 1);
-    w->runtime->driver->submit(w->driver, &op);
-    bool asked = false;
-    while (!sn_load(&op.done, acquire)) {
-        w = sn_park(w, f);
-        if (!asked && !close && !sn_load(&op.done, acquire)) {
-            sn_interrupt_poll(f);
-            if (sn_cancel_pending(f->task)) {
-                asked = true;
-                w->runtime->driver->cancel(op.worker->driver, &op);
-            }
-        }
+    int result = run_in_driver(w, f, &op, keep);
+    while (SN_UNLIKELY(result == SN_OP_ELSEWHERE)) {
+        result = run_elsewhere(&op, keep);
+        if (result != SN_OP_AGAIN)
+            break;
+        code = asked_before(f, keep);
+        if (code)
+            return code;
+        result = run_in_driver(sn_worker_self(), f, &op, keep);
     }
-    int result = op.result;
-    if (SN_UNLIKELY(result == SN_OP_ELSEWHERE))
-        return run_elsewhere(&op, keep);
-    if (asked && (result == -ECANCELED || result == -EINTR)) {
-        if (keep)
-            return leave_pending(f);
-        code = sn_cancel_take(f->task);
-        return code ? code : result;
-    }
-    /* What is pending is delivered at the next checkpoint; the last park may have taken a nudge of the shutdown for the
-     * completion's wake. */
-    if (sn_cancel_pending(f->task) || f->frame || sn_load(&f->runtime->stopping, relaxed))
-        f->fresh = true;
     return result;
 }
 

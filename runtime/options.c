@@ -79,6 +79,22 @@ static int default_workers(unsigned *workers)
     return 0;
 }
 
+static int default_driver(sinew_driver *driver)
+{
+    const char *text = getenv("SINEW_DRIVER");
+    if (*driver != SINEW_DRIVER_DEFAULT || !text || !*text)
+        return 0;
+    if (strcmp(text, "io_uring") == 0) {
+        *driver = SINEW_DRIVER_IO_URING;
+    } else if (strcmp(text, "epoll") == 0) {
+        *driver = SINEW_DRIVER_EPOLL;
+    } else {
+        sn_complain("the environment variable SINEW_DRIVER is \"%s\"; use \"io_uring\" or \"epoll\"", text);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int default_debug(sinew_options *opt)
 {
     unsigned debug = opt->debug, slow_ms = 0;
@@ -117,7 +133,13 @@ int sn_options_complete(const sinew_options *given, sinew_options *complete)
             (long long)complete->slow_step);
         return -EINVAL;
     }
+    if ((unsigned)complete->driver > SINEW_DRIVER_EPOLL) {
+        sn_complain("sinew_run_with: driver is %d; use one of SINEW_DRIVER_*", (int)complete->driver);
+        return -EINVAL;
+    }
     int r = default_debug(complete);
+    if (r == 0)
+        r = default_driver(&complete->driver);
     if (r != 0)
         return r;
     if (complete->blocking_threads == 0)

@@ -204,7 +204,7 @@ static void free_runtime(sn_runtime *rt)
     free(rt);
 }
 
-static sn_runtime *new_runtime(const sinew_options *opt)
+static sn_runtime *new_runtime(const sinew_options *opt, const sn_driver_ops *driver, bool may_fall_back)
 {
     sn_runtime *rt = NULL;
     if (posix_memalign((void **)&rt, SN_CACHE_LINE, sizeof *rt) != 0)
@@ -214,7 +214,8 @@ static sn_runtime *new_runtime(const sinew_options *opt)
         goto no_blocking;
     if (sn_blocking_init(&rt->lookups, rt, SN_LOOKUP_THREADS_MAX) != 0)
         goto no_lookups;
-    rt->driver = &sn_driver_uring;
+    rt->driver = driver;
+    rt->may_fall_back = may_fall_back;
     rt->debug = opt->debug;
     if (rt->debug)
         sn_origin_begin();
@@ -327,6 +328,26 @@ static int run_workers(sn_runtime *rt, sinew_fn fn, void *arg, const sinew_optio
     return r;
 }
 
+/* A whole run. *refused: it has not begun, as the kernel refuses one of the workers, or all, such a driver, and another
+ * may be used: by all workers, so it begins anew. */
+static intptr_t run_on(const sn_driver_ops *driver, bool may_fall_back, bool *refused, sinew_fn fn, void *arg,
+                       const sinew_options *opt, const void *caller)
+{
+    *refused = false;
+    sn_runtime *rt = sn_fork_init() == 0 ? new_runtime(opt, driver, may_fall_back) : NULL;
+    if (!rt) {
+        sn_complain("sinew_run: no memory for %u workers", opt->workers);
+        return -ENOMEM;
+    }
+    int r = run_workers(rt, fn, arg, opt, caller);
+    intptr_t result = r != 0 ? r : rt->main_result;
+    if (r == 0 && rt->interrupt_handled && result == -ECANCELED)
+        result = -EINTR;
+    *refused = r == -ENOSYS && may_fall_back;
+    free_runtime(rt);
+    return result;
+}
+
 intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg)
 {
     sinew_options complete;
@@ -344,16 +365,11 @@ intptr_t sinew_run_with(const sinew_options *opt, sinew_fn fn, void *arg)
     sn_fence_init();
     sn_overflow_init();
     sn_kick_init();
-    sn_runtime *rt = sn_fork_init() == 0 ? new_runtime(&complete) : NULL;
-    if (!rt) {
-        sn_complain("sinew_run: no memory for %u workers", complete.workers);
-        return -ENOMEM;
-    }
-    r = run_workers(rt, fn, arg, &complete, __builtin_return_address(0));
-    intptr_t result = r != 0 ? r : rt->main_result;
-    if (r == 0 && rt->interrupt_handled && result == -ECANCELED)
-        result = -EINTR;
-    free_runtime(rt);
+    bool either = complete.driver == SINEW_DRIVER_DEFAULT, refused;
+    const sn_driver_ops *driver = complete.driver == SINEW_DRIVER_EPOLL ? &sn_driver_epoll : &sn_driver_uring;
+    intptr_t result = run_on(driver, either, &refused, fn, arg, &complete, __builtin_return_address(0));
+    if (refused)
+        result = run_on(&sn_driver_epoll, false, &refused, fn, arg, &complete, __builtin_return_address(0));
     return result;
 }
 
@@ -366,6 +382,12 @@ unsigned sinew_workers(void)
 {
     sn_worker *w = sn_worker_of_task();
     return w ? w->runtime->workers_count : 0;
+}
+
+const char *sinew_driver_name(void)
+{
+    sn_worker *w = sn_worker_of_task();
+    return w ? w->runtime->driver->name : NULL;
 }
 
 unsigned sinew_worker_index(void)

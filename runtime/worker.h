@@ -104,7 +104,8 @@ struct sn_runtime {
     sn_worker *workers;
     uint32_t workers_count;
     const sn_driver_ops *driver;
-    bool cpu_each; /* no more workers than CPUs */
+    bool may_fall_back; /* if the kernel refuses it, another one is used */
+    bool cpu_each;      /* no more workers than CPUs */
     size_t stack_bytes, in_place_bytes;
     _Atomic uint32_t wave; /* shutdown.c */
     _Atomic uint32_t stopping, stop;

@@ -25,6 +25,13 @@ SINEW_BEGIN_DECLS
 #define SINEW_STACK_BYTES_MAX          ((size_t)1 << 30)
 #define SINEW_STACK_BYTES_DEFAULT      ((size_t)64 << 10)
 
+/* How a runtime does its I/O: `driver` in sinew_options. */
+typedef enum sinew_driver {
+    SINEW_DRIVER_DEFAULT,
+    SINEW_DRIVER_IO_URING,
+    SINEW_DRIVER_EPOLL,
+} sinew_driver;
+
 /* Zero in a field means its default; start from `sinew_options opt = {0}`. */
 typedef struct sinew_options {
     /* Worker threads, the caller of sinew_run included; at most SINEW_WORKERS_MAX. Default: the environment
@@ -52,6 +59,10 @@ typedef struct sinew_options {
      * if set, otherwise 100 ms in debug mode and SINEW_FOREVER without. A thread looks at the workers four times in
      * that time, though at most every millisecond; tasks do not notice. Follows loop.slow_callback_duration. */
     sinew_time slow_step;
+    /* What I/O goes through. Default: the environment variable SINEW_DRIVER ("io_uring" or "epoll") if set, otherwise
+     * io_uring, and epoll where the kernel, a seccomp profile or a memory limit refuses that, be it only to one of the
+     * workers: all use the same. Calls mean the same with either; what differs stands in sinew/io.h. */
+    sinew_driver driver;
 } sinew_options;
 
 /*
@@ -66,9 +77,8 @@ typedef struct sinew_options {
  *             code
  *   -EINVAL   fn is NULL
  *   -ENOMEM, -EAGAIN, -EMFILE   threads, memory or descriptors are refused
- *   -ENOSYS   io_uring is missing or forbidden here; stderr says in one sentence what to do
- * Errors of starting are also described on stderr in one line.
- * Follows asyncio.run.
+ *   -ENOSYS   io_uring was demanded (`driver`), and is missing or forbidden here; stderr says in one sentence what to
+ * do Errors of starting are also described on stderr in one line. Follows asyncio.run.
  *
  * fork(2) is allowed at any time, in tasks too. The child is outside of every runtime: tasks, handles, locks and
  * descriptors of the parent's are not for it, calls for tasks return -EPERM, and SIGINT has its default action again
@@ -171,6 +181,9 @@ SINEW_API size_t sinew_tasks(sinew_runtime *rt, sinew_task_info *out, size_t max
 
 /* How many workers the caller's runtime has; 0 outside of a task. Never suspends. */
 SINEW_API unsigned sinew_workers(void);
+
+/* What the caller's runtime does its I/O through, "io_uring" or "epoll"; NULL outside of a task. Never suspends. */
+SINEW_API const char *sinew_driver_name(void);
 
 /* Index (0 ...) of the worker that runs the caller now; UINT_MAX outside of a task. Stale after any checkpoint. */
 SINEW_API unsigned sinew_worker_index(void);

@@ -35,6 +35,8 @@ static void options_out_of_range_give_einval_and_a_line(void **state)
         {.workers = 2, .stack_bytes = SIZE_MAX},
         {.workers = 2, .blocking_threads = SINEW_BLOCKING_THREADS_MAX + 1},
         {.workers = 2, .blocking_threads = UINT32_MAX},
+        {.workers = 2, .driver = (sinew_driver)3},
+        {.workers = 2, .driver = (sinew_driver)-1},
         {.workers = 2, .slow_step = -1},
         {.workers = 2, .slow_step = INT64_MIN, .debug = true},
     };
@@ -116,7 +118,7 @@ static void nonsense_in_the_environment_does_no_harm(void **state)
     (void)state;
     static const char *const values[] = {"",    "0",   "-1",   "1000000", "99999999999999999999",
                                          "abc", "2x2", "0x10", " ",       "3.5"};
-    static const char *const names[] = {"SINEW_WORKERS", "SINEW_DEBUG", "SINEW_SLOW_MS"};
+    static const char *const names[] = {"SINEW_WORKERS", "SINEW_DEBUG", "SINEW_SLOW_MS", "SINEW_DRIVER"};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
             struct variable v = {names[k], values[i]};
@@ -127,6 +129,26 @@ static void nonsense_in_the_environment_does_no_harm(void **state)
         }
 }
 
+static int run_with_no_driver(void *arg)
+{
+    setenv("SINEW_DRIVER", arg, 1);
+    CHECK_EQ(sinew_run(small_work, NULL), -EINVAL);
+    return 0;
+}
+
+static void a_driver_that_there_is_not_gives_einval_and_a_line(void **state)
+{
+    (void)state;
+    static char values[][16] = {"uring", "IO_URING", "epoll ", "1"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        child_end end;
+        assert_true(run_child(run_with_no_driver, values[i], &end));
+        if (end.code != 0 || !strstr(end.err, "SINEW_DRIVER") || !strstr(end.err, values[i]))
+            child_fail(values[i], &end);
+    }
+}
+
 TEST_MAIN(cmocka_unit_test(options_out_of_range_give_einval_and_a_line), cmocka_unit_test(the_limits_themselves_work),
           cmocka_unit_test(spawn_options_out_of_range_give_no_task),
-          cmocka_unit_test(nonsense_in_the_environment_does_no_harm))
+          cmocka_unit_test(nonsense_in_the_environment_does_no_harm),
+          cmocka_unit_test(a_driver_that_there_is_not_gives_einval_and_a_line))
