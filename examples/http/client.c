@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -24,14 +25,27 @@ static void move_deadline(client *c, sinew_time duration)
 /* A step begins: the client's time begins anew. */
 static void begin_step(client *c)
 {
-    if (!c->stopping && c->now - c->moved >= settings.timeout / 8)
+    if (!c->stopping && (c->brief || c->now - c->moved >= settings.timeout / 8)) {
+        c->brief = false;
         move_deadline(c, settings.timeout);
+    }
+}
+
+/* The client may now say nothing for long: after a while its memory is given back (client_quiet). */
+static void begin_pause(client *c)
+{
+    if (c->stopping || settings.timeout <= CLIENT_BRIEF)
+        begin_step(c);
+    else if (!c->brief || c->now - c->moved >= CLIENT_BRIEF / 8) {
+        c->brief = true;
+        move_deadline(c, CLIENT_BRIEF);
+    }
 }
 
 void client_begin(client *c, int fd)
 {
     c->fd = fd;
-    c->stopping = false;
+    c->stopping = c->brief = false;
     c->date_second = -1;
     c->output_used = 0;
     c->now = c->moved = coarse_now();
@@ -46,6 +60,7 @@ void client_end(client *c)
 void client_restart(client *c)
 {
     c->now = coarse_now();
+    c->brief = false;
     if (!c->stopping)
         move_deadline(c, settings.timeout);
 }
@@ -55,6 +70,7 @@ void client_extend(client *c, sinew_time duration)
     (void)sinew_timeout_end(&c->scope);
     sinew_timeout_begin(&c->scope, duration);
     c->now = c->moved = coarse_now();
+    c->brief = false;
 }
 
 /* A call failed with -ECANCELED. Returns whether to repeat it: the first cancel means "come to an end". */
@@ -71,7 +87,7 @@ ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests)
 {
     if (between_requests) {
         c->now = coarse_now();
-        begin_step(c);
+        begin_pause(c);
     }
     ssize_t n;
     do {
@@ -83,20 +99,38 @@ ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests)
     return n;
 }
 
+int client_wait(int fd)
+{
+    sinew_timeout scope;
+    sinew_timeout_begin(&scope, settings.timeout - CLIENT_BRIEF);
+    int ready = sinew_poll(fd, POLLIN);
+    int expired = sinew_timeout_end(&scope);
+    return expired < 0 ? expired : ready;
+}
+
 static int send_all(client *c, const char *data, size_t len, int flags)
 {
     while (len > 0) {
-        begin_step(c);
+        /* The first piece mostly goes at once, and what is left of a pause is time enough for that. */
+        if (!c->brief)
+            begin_step(c);
         ssize_t n = sinew_send(c->fd, data, len, flags);
         if (n < 0) {
             if (n == -ECANCELED && goes_on(c))
                 continue; /* nothing was sent by the call that was cancelled */
+            if (n == -ETIMEDOUT && c->brief && !c->stopping) {
+                c->brief = false;
+                client_extend(c, settings.timeout);
+                continue;
+            }
             return (int)n;
         }
         data += n;
         len -= (size_t)n;
-        if (len > 0)
+        if (len > 0) {
             c->now = coarse_now();
+            begin_step(c);
+        }
     }
     return 0;
 }
@@ -121,6 +155,30 @@ int client_flush(client *c)
 {
     int error = send_all(c, c->output, c->output_used, 0);
     c->output_used = 0;
+    return error;
+}
+
+int client_send_file(client *c, int fd, off_t offset, size_t count)
+{
+    enum { PIECE = 1 << 20 };
+    int error = send_all(c, c->output, c->output_used, MSG_MORE);
+    c->output_used = 0;
+    bool progress = false; /* some bytes of a piece that was not completed */
+    while (error == 0 && count > 0) {
+        begin_step(c);
+        size_t piece = count < PIECE ? count : PIECE;
+        ssize_t n = sinew_sendfile(c->fd, fd, &offset, piece);
+        if (n > 0) {
+            count -= (size_t)n;
+            progress = (size_t)n < piece;
+        } else if (n == -ETIMEDOUT && progress && !c->stopping) {
+            client_extend(c, settings.timeout); /* a slow client, who has taken some bytes in its time */
+            progress = false;
+        } else if (n != -ECANCELED || !goes_on(c)) {
+            error = n == 0 ? -EIO : (int)n;
+        }
+        c->now = coarse_now();
+    }
     return error;
 }
 

@@ -8,6 +8,10 @@
  * time is gone: a step gets between 7/8 of the timeout and all of it. The completion of a request that comes in pieces
  * is one step, for which the deadline is set exactly (client_restart), however slowly the bytes drip in.
  *
+ * Pauses. A client that says nothing between two requests for CLIENT_BRIEF makes client_recv return -ETIMEDOUT with
+ * `brief` set. Its connection then gives its memory back and waits for the rest of the time with client_wait, which
+ * needs none.
+ *
  * Stopping. The server stops by cancelling its connections. A call that would wait for a new request then fails with
  * -ECANCELED; one within a request goes on, but the scope's deadline becomes the end of the grace time.
  *
@@ -23,11 +27,13 @@
 #include <time.h>
 
 #define CLIENT_OUTPUT_BYTES 16384
+#define CLIENT_BRIEF        SINEW_S(1)
 #define DATE_LINE_BYTES     37 /* "Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n" */
 
 typedef struct client {
     int fd;
     bool stopping; /* the server stops: this request is the last one */
+    bool brief;    /* the deadline is the end of a pause, CLIENT_BRIEF, and not of a step */
     sinew_timeout scope;
     sinew_time now;   /* of the last step: a coarse clock, good to some milliseconds and cheap */
     sinew_time moved; /* when the deadline was last set */
@@ -50,9 +56,16 @@ void client_extend(client *c, sinew_time duration);
 /* Receives at most `len` bytes; 0 at the end of the stream. `between_requests`: nothing is in flight. */
 ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests);
 
+/* Waits until there is something to receive, for the rest of settings.timeout after a pause. > 0, or -ETIMEDOUT,
+ * -ECANCELED and others. */
+int client_wait(int fd);
+
 /* Appends to the output, which is sent when the buffer is full or by client_flush. 0 or an error. */
 int client_write(client *c, const void *data, size_t len);
 int client_flush(client *c);
+
+/* Sends what is in the output, then that part of a file, whole; -EIO: the file has become shorter. */
+int client_send_file(client *c, int fd, off_t offset, size_t count);
 
 /* As pread(2), under the same rules as the socket. */
 ssize_t client_pread(client *c, int fd, void *buf, size_t len, off_t offset);

@@ -7,14 +7,17 @@
 #include "settings.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 
-/* Allocated once for each connection: too large for a task's stack, and nothing is allocated for a request. Pages that
- * are never written, like most of the output of a client that fetches small files, cost nothing. */
+/* Too large for a task's stack, and nothing is allocated for a request. Pages that are never written, like most of the
+ * output of a client that fetches small files, cost nothing. A client that says nothing for a while has none: so it is
+ * mapped, since what is given back to malloc among others would stay with the process. */
 typedef struct connection {
     client client;
     request request;
     unsigned long answered;
+    bool quiet; /* it was given up because the client says nothing */
     char input[8192];
 } connection;
 
@@ -41,6 +44,9 @@ static bool receive(connection *c, size_t *len)
         *len = (size_t)n;
         return true;
     }
+    c->quiet = n == -ETIMEDOUT && between && c->client.brief && !c->client.stopping;
+    if (c->quiet)
+        return false;
     if (n == -ETIMEDOUT && !c->client.stopping && (!between || c->answered == 0)) {
         client_extend(&c->client, SINEW_S(1)); /* the line fits into the socket's buffer, or nobody reads */
         refuse(c, 408);
@@ -104,19 +110,43 @@ static void converse(connection *c)
     }
 }
 
+/* Until the client is done, or says nothing. Returns whether it may say something later. */
+static bool attend(int fd, unsigned long *answered)
+{
+    connection *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (c == MAP_FAILED)
+        return false;
+    client_begin(&c->client, fd);
+    request_init(&c->request);
+    c->answered = *answered;
+    converse(c);
+    client_end(&c->client);
+    *answered = c->answered;
+    bool quiet = c->quiet;
+    munmap(c, sizeof *c);
+    return quiet;
+}
+
+/* A client that has not asked for anything in all that time is told so. */
+static void say_timeout(int fd)
+{
+    static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nServer: sinew\r\nContent-Length: 0\r\n"
+                                 "Connection: close\r\n\r\n";
+    (void)sinew_send(fd, answer, sizeof answer - 1,
+                     MSG_DONTWAIT); /* it fits into the socket's buffer, or nobody reads */
+}
+
 intptr_t serve_connection(void *arg)
 {
-    int fd = (int)(intptr_t)arg;
-    connection *c = malloc(sizeof *c);
-    if (c) {
-        client_begin(&c->client, fd);
-        request_init(&c->request);
-        c->answered = 0;
-        converse(c);
-        client_end(&c->client);
-        atomic_fetch_add_explicit(&counters.requests, c->answered, memory_order_relaxed);
-        free(c);
+    int fd = (int)(intptr_t)arg, ready = 1;
+    unsigned long answered = 0;
+    while (ready > 0 && attend(fd, &answered)) {
+        (void)sinew_stack_trim();
+        ready = client_wait(fd);
     }
+    if (ready == -ETIMEDOUT && answered == 0)
+        say_timeout(fd);
+    atomic_fetch_add_explicit(&counters.requests, answered, memory_order_relaxed);
     sinew_close(fd);
     return 0;
 }

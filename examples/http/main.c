@@ -4,15 +4,16 @@
  *
  *     http DIR [ADDRESS] [options]      serves DIR; 127.0.0.1:8080 if no address is given; port 0 picks one
  *
- * GET and HEAD, keep-alive and pipelining. A directory stands for its index.html; there are no listings. Ctrl-C stops
- * accepting, lets the requests in flight end for --grace seconds, reports, and ends with exit code 0; a second Ctrl-C
- * ends the process at once.
+ * GET and HEAD, keep-alive and pipelining, conditional requests and ranges. A directory stands for its index.html;
+ * there are no listings. Ctrl-C or SIGTERM stops accepting, lets the requests in flight end for --grace seconds,
+ * reports, and ends with exit code 0; a second Ctrl-C ends the process at once.
  *
  *     main.c        the command line, accepting, stopping
  *     connection.c  a connection: receive, parse, answer, again
  *     client.c      its socket: time limits and buffered output
  *     request.c     from bytes to requests, with llhttp
  *     path.c        from a request's target to an open file below DIR
+ *     condition.c   conditional requests and ranges
  *     response.c    what is sent back
  *     cache.c       small files in memory
  *
@@ -28,6 +29,7 @@
 #include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,14 @@ static int accept_clients(int listener, sinew_group *connections)
     }
 }
 
+/* As the first Ctrl-C does; a second signal ends the process at once. */
+static intptr_t stop(int signal, void *main_task)
+{
+    sinew_signal_remove(signal);
+    sinew_cancel(main_task);
+    return 0;
+}
+
 static intptr_t program(void *arg)
 {
     int listener = *(const int *)arg;
@@ -92,6 +102,9 @@ static intptr_t program(void *arg)
 
     sinew_group connections;
     sinew_group_init(&connections);
+    error = sinew_signal_handle(SIGTERM, stop, sinew_self());
+    if (error < 0)
+        return error;
     error = accept_clients(listener, &connections);
     sinew_close(listener);
     /* Cancelling a connection means: end with the request you are at (client.h). Each keeps to the grace time itself.

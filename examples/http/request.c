@@ -35,7 +35,9 @@ static int on_message_begin(llhttp_t *parser)
     r->body_left = settings.body_bytes;
     r->fields = r->hosts = 0;
     r->expects = false;
-    r->name_len = r->target_len = 0;
+    r->name_len = r->target_len = r->values_len = 0;
+    r->kept = r->too_much = 0;
+    r->field = FIELD_OTHER;
     return 0;
 }
 
@@ -64,6 +66,39 @@ static bool name_is(const request *r, const char *name)
     return r->name_len == strlen(name) && strncasecmp(r->name, name, r->name_len) == 0;
 }
 
+static request_field field_of_name(const request *r)
+{
+    static const char *const names[] = {
+        [FIELD_RANGE] = "range",
+        [FIELD_IF_RANGE] = "if-range",
+        [FIELD_IF_MATCH] = "if-match",
+        [FIELD_IF_NONE_MATCH] = "if-none-match",
+        [FIELD_IF_MODIFIED_SINCE] = "if-modified-since",
+        [FIELD_IF_UNMODIFIED_SINCE] = "if-unmodified-since",
+    };
+    if ((r->name[0] | 0x20) != 'i' && (r->name[0] | 0x20) != 'r')
+        return FIELD_OTHER;
+    for (unsigned i = 0; i < FIELDS_KEPT; i++)
+        if (name_is(r, names[i]))
+            return (request_field)i;
+    return FIELD_OTHER;
+}
+
+/* A second field of the same name is no list here: then neither is kept. */
+static void begin_value(request *r, request_field field)
+{
+    unsigned bit = field < FIELDS_KEPT ? 1u << field : 0;
+    if ((r->kept | r->too_much) & bit) {
+        r->kept &= ~bit;
+        r->too_much |= bit;
+    } else if (bit) {
+        r->kept |= bit;
+        r->field = field;
+        r->value_at[field] = (uint16_t)r->values_len;
+        r->value_len[field] = 0;
+    }
+}
+
 static int on_header_field_complete(llhttp_t *parser)
 {
     request *r = parser->data;
@@ -71,12 +106,39 @@ static int on_header_field_complete(llhttp_t *parser)
         return refuse(r, 431);
     if (r->name_len == 0)
         return refuse(r, 400);
+    r->field = FIELD_OTHER;
     if (r->part == IN_HEADER) {
         r->hosts += name_is(r, "host");
         r->expects |= name_is(r, "expect");
+        begin_value(r, field_of_name(r));
     }
     r->name_len = 0;
     return 0;
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t len)
+{
+    request *r = parser->data;
+    if (r->field == FIELD_OTHER)
+        return 0;
+    if (len > VALUES_MAX - r->values_len) {
+        r->kept &= ~(1u << r->field);
+        r->too_much |= 1u << r->field;
+        r->field = FIELD_OTHER;
+        return 0;
+    }
+    memcpy(r->values + r->values_len, at, len);
+    r->values_len += len;
+    r->value_len[r->field] = (uint16_t)(r->value_len[r->field] + len);
+    return 0;
+}
+
+const char *request_value(const request *r, request_field field, size_t *len)
+{
+    if (!(r->kept >> field & 1))
+        return NULL;
+    *len = r->value_len[field];
+    return r->values + r->value_at[field];
 }
 
 static int on_headers_complete(llhttp_t *parser)
@@ -125,6 +187,7 @@ void request_init(request *r)
         .on_url = on_url,
         .on_header_field = on_header_field,
         .on_header_field_complete = on_header_field_complete,
+        .on_header_value = on_header_value,
         .on_headers_complete = on_headers_complete,
         .on_body = on_body,
         .on_message_complete = on_message_complete,
@@ -134,6 +197,7 @@ void request_init(request *r)
     r->part = BETWEEN_REQUESTS;
     r->method = HTTP_GET;
     r->status = 0;
+    r->kept = r->too_much = 0;
     r->header_left = settings.header_bytes;
 }
 

@@ -2,11 +2,11 @@
 #include "response.h"
 
 #include "cache.h"
+#include "condition.h"
 #include "path.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -57,12 +57,22 @@ static const char *content_type(const char *path)
     return "application/octet-stream";
 }
 
-static size_t write_head(char head[RESPONSE_HEAD_MAX], const char *path, off_t length)
+/* Status line and header of a file, or of the part [first, last] of it. */
+static size_t write_head(char head[RESPONSE_HEAD_MAX], int status, const char *path, const struct stat *st, off_t first,
+                         off_t last)
 {
+    char etag[ETAG_MAX], modified[DATE_TEXT_MAX], range[80] = "";
+    etag_of(st, etag);
+    modified[date_text(st->st_mtim.tv_sec, modified)] = '\0';
+    if (status == 206)
+        snprintf(range, sizeof range, "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)first, (long long)last,
+                 (long long)st->st_size);
     int n = snprintf(head, RESPONSE_HEAD_MAX,
-                     "HTTP/1.1 200 OK\r\nServer: sinew\r\nContent-Type: %s\r\nContent-Length: %lld\r\n",
-                     content_type(path), (long long)length);
-    return n > 0 && n < RESPONSE_HEAD_MAX ? (size_t)n : 0; /* the longest type and length fit */
+                     "HTTP/1.1 %s\r\nServer: sinew\r\nContent-Type: %s\r\nContent-Length: %lld\r\n"
+                     "Accept-Ranges: bytes\r\nETag: %s\r\nLast-Modified: %s\r\n%s",
+                     status == 206 ? "206 Partial Content" : "200 OK", content_type(path),
+                     (long long)(last - first + 1), etag, modified, range);
+    return n > 0 && n < RESPONSE_HEAD_MAX ? (size_t)n : 0; /* the longest of everything fits */
 }
 
 /* The fields that differ from response to response, and the empty line. */
@@ -94,10 +104,14 @@ static const char *reason(int status)
         return "Method Not Allowed";
     case 408:
         return "Request Timeout";
+    case 412:
+        return "Precondition Failed";
     case 413:
         return "Content Too Large";
     case 414:
         return "URI Too Long";
+    case 416:
+        return "Range Not Satisfiable";
     case 431:
         return "Request Header Fields Too Large";
     case 501:
@@ -151,13 +165,62 @@ int respond_with_error(client *c, const request *r, int status, bool keep_alive)
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
 
+/* The client has it already. */
+static int respond_not_modified(client *c, const request *r, const struct stat *st, bool keep_alive)
+{
+    char head[RESPONSE_HEAD_MAX], etag[ETAG_MAX];
+    etag_of(st, etag);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 304 Not Modified\r\nServer: sinew\r\nETag: %s\r\n", etag);
+    int error = client_write(c, head, (size_t)n);
+    return error < 0 ? error : write_rest_of_head(c, r, keep_alive);
+}
+
+static int respond_not_satisfiable(client *c, const request *r, off_t size, bool keep_alive)
+{
+    char head[RESPONSE_HEAD_MAX];
+    int n = snprintf(head, sizeof head,
+                     "HTTP/1.1 416 Range Not Satisfiable\r\nServer: sinew\r\nContent-Range: bytes */%lld\r\n"
+                     "Content-Length: 0\r\n",
+                     (long long)size);
+    int error = client_write(c, head, (size_t)n);
+    return error < 0 ? error : write_rest_of_head(c, r, keep_alive);
+}
+
+/* What is to be sent of a file. */
+typedef struct part {
+    int status; /* 200 or 206 */
+    off_t first, last;
+} part;
+
+/* Looks at the conditions. Sets *p and returns 1, or has answered: 0, or a negative errno. */
+static int choose_part(client *c, const request *r, const struct stat *st, bool keep_alive, part *p)
+{
+    *p = (part){.status = 200, .first = 0, .last = st->st_size - 1};
+    int status = condition_status(r, st);
+    if (status == 304)
+        return respond_not_modified(c, r, st, keep_alive);
+    if (status != 0)
+        return respond_with_error(c, r, status, keep_alive);
+    if (r->method == HTTP_GET) /* ranges are for no other method */
+        p->status = condition_range(r, st, &p->first, &p->last);
+    return p->status == 416 ? respond_not_satisfiable(c, r, st->st_size, keep_alive) : 1;
+}
+
 static int respond_from_memory(client *c, const request *r, const file *f, bool keep_alive)
 {
-    int error = client_write(c, f->head, f->head_len);
+    char head[RESPONSE_HEAD_MAX];
+    part p;
+    int error = choose_part(c, r, &f->st, keep_alive, &p);
+    if (error <= 0)
+        return error;
+    if (p.status == 200)
+        error = client_write(c, f->head, f->head_len);
+    else
+        error = client_write(c, head, write_head(head, p.status, f->path, &f->st, p.first, p.last));
     if (error == 0)
         error = write_rest_of_head(c, r, keep_alive);
     if (error == 0 && r->method != HTTP_HEAD)
-        error = client_write(c, f->body, f->body_len);
+        error = client_write(c, f->body + p.first, (size_t)(p.last - p.first + 1));
     return error;
 }
 
@@ -181,37 +244,28 @@ static file *load(client *c, int fd, const char *path, size_t key_len, const str
             break; /* it became shorter meanwhile: what is there now is the file */
         f->body_len += (size_t)n;
     }
-    f->head_len = write_head(f->head, path, (off_t)f->body_len);
+    f->st.st_size = (off_t)f->body_len;
+    f->head_len = write_head(f->head, 200, path, &f->st, 0, (off_t)f->body_len - 1);
     cache_add(f);
     return f;
 }
 
-/* Sends a large file piece by piece. The kernel's sendfile could save the copy, but it has no form that io_uring or a
- * blocking socket could wait with. */
-static int respond_from_disk(client *c, const request *r, int fd, const char *path, off_t size, bool keep_alive)
+/* A large file goes from the page cache to the socket without passing through here. */
+static int respond_from_disk(client *c, const request *r, int fd, const char *path, const struct stat *st,
+                             bool keep_alive)
 {
     char head[RESPONSE_HEAD_MAX];
-    int error = client_write(c, head, write_head(head, path, size));
+    part p;
+    int error = choose_part(c, r, st, keep_alive, &p);
+    if (error <= 0)
+        return error;
+    error = client_write(c, head, write_head(head, p.status, path, st, p.first, p.last));
     if (error == 0)
         error = write_rest_of_head(c, r, keep_alive);
     if (error < 0 || r->method == HTTP_HEAD)
         return error;
-
-    enum { PIECE = 64 << 10 }; /* not on the stack */
-    char *piece = malloc(PIECE);
-    if (!piece)
-        return -ENOMEM;
-    for (off_t at = 0; at < size && error == 0;) {
-        size_t want = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        ssize_t n = client_pread(c, fd, piece, want, at);
-        if (n > 0)
-            error = client_write(c, piece, (size_t)n);
-        else
-            error = n < 0 ? (int)n : -EIO; /* shorter than announced: dropping the connection is all that can be said */
-        at += n;
-    }
-    free(piece);
-    return error;
+    /* Shorter than announced: dropping the connection is all that can be said. */
+    return client_send_file(c, fd, p.first, (size_t)(p.last - p.first + 1));
 }
 
 int respond(client *c, request *r, bool keep_alive)
@@ -232,7 +286,7 @@ int respond(client *c, request *r, bool keep_alive)
         if (fd < 0)
             return respond_with_error(c, r, status_of_errno(fd), keep_alive);
         if ((size_t)st.st_size > CACHE_FILE_MAX)
-            error = respond_from_disk(c, r, fd, path, st.st_size, keep_alive);
+            error = respond_from_disk(c, r, fd, path, &st, keep_alive);
         else
             f = load(c, fd, path, len, &st, &error);
         close(fd); /* of a file only read, on a local file system: this does not wait */

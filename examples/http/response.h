@@ -10,7 +10,7 @@
 #include "request.h"
 
 /* The prepared part of a header. */
-#define RESPONSE_HEAD_MAX 192
+#define RESPONSE_HEAD_MAX 320
 
 /* Answers with the file at the request's target, or with an error. 0; a negative errno if the connection is to be
  * dropped. May suspend. `keep_alive` goes into the header. */

@@ -250,6 +250,69 @@ def a_changed_file_is_noticed():
 # --- the wire -------------------------------------------------------------------------------------------------------
 
 
+# --- conditions and ranges ------------------------------------------------------------------------------------------
+
+
+def what_the_client_has_is_not_sent_again():
+    with Client(shared.number) as client:
+        for name in ("hello.txt", "large.bin"):
+            first = client.ask(quoted(name))
+            tag, modified = first.headers["etag"], first.headers["last-modified"]
+            earlier = email.utils.format_datetime(
+                email.utils.parsedate_to_datetime(modified).replace(year=2001), usegmt=True)
+            old_form = email.utils.parsedate_to_datetime(modified).strftime("%a %b %d %H:%M:%S %Y")
+            for fields, status in (
+                    (f"If-None-Match: {tag}", 304), (f'If-None-Match: "x", W/{tag}', 304), ("If-None-Match: *", 304),
+                    ('If-None-Match: "x,y"', 200), ("If-None-Match: nonsense", 200),
+                    (f"If-Modified-Since: {modified}", 304), (f"If-Modified-Since: {old_form}", 304),
+                    (f"If-Modified-Since: {earlier}", 200), ("If-Modified-Since: yesterday", 200),
+                    (f'If-None-Match: "x"\r\nIf-Modified-Since: {modified}', 200),  # the tag counts
+                    (f"If-Match: {tag}", 200), ("If-Match: *", 200), ('If-Match: "x"', 412),
+                    (f"If-Match: W/{tag}", 412), (f"If-Unmodified-Since: {earlier}", 412),
+                    (f"If-Unmodified-Since: {modified}", 200), ("If-Match: " + '"x", ' * 300 + '"y"', 412),
+                    (f"If-None-Match: {tag}\r\nIf-None-Match: {tag}", 200)):
+                for method in ("GET", "HEAD"):
+                    client.send(f"{method} {quoted(name)} HTTP/1.1\r\nHost: test\r\n{fields}\r\n\r\n")
+                    answer = client.read_head() if status == 304 else client.read(head=method == "HEAD")
+                    assert answer.status == status, (name, fields, answer.status)
+                    if status == 304:
+                        assert answer.headers["etag"] == tag and "content-length" not in answer.headers
+            if status == 200:
+                assert client.ask(quoted(name)).body == FILES[name]
+
+
+def parts_of_files_are_sent():
+    with Client(shared.number) as client:
+        for name in ("fits.bin", "limit.bin", "large.bin"):
+            size, content = len(FILES[name]), FILES[name]
+            tag = client.ask(quoted(name), "HEAD").headers["etag"]
+            date = client.ask(quoted(name), "HEAD").headers["last-modified"]
+            for wanted, begin, end in (("0-0", 0, 1), ("5-", 5, size), ("-7", size - 7, size), ("1-9999", 1, 10000),
+                                       (f"-{size * 2}", 0, size), (f"3-{size * 2}", 3, size),
+                                       (f"{size - 1}-", size - 1, size), ("100-99999999999999999999999", 100, size)):
+                end = min(end, size)
+                for condition in ("", f"If-Range: {tag}\r\n", f"If-Range: {date}\r\n"):
+                    answer = client.ask(quoted(name), fields=f"Range: bytes={wanted}\r\n{condition}")
+                    assert answer.status == 206, (name, wanted, answer.status)
+                    assert answer.headers["content-range"] == f"bytes {begin}-{end - 1}/{size}", answer.headers
+                    assert answer.body == content[begin:end], (name, wanted)
+            for wanted in (f"{size}-", "-0", f"{size + 5}-{size + 9}"):
+                answer = client.ask(quoted(name), fields=f"Range: bytes={wanted}\r\n")
+                assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{size}"), wanted
+            for fields in ("Range: bytes=5-1", "Range: bytes=a-b", "Range: lines=1-2", "Range: bytes=0-1,5-6",
+                           'Range: bytes=0-1\r\nIf-Range: "x"', "Range: bytes=0-1\r\nRange: bytes=0-1"):
+                answer = client.ask(quoted(name), fields=f"{fields}\r\n")
+                assert (answer.status, answer.body) == (200, content), fields
+            assert client.ask(quoted(name), "HEAD", fields="Range: bytes=0-1\r\n").status == 200
+    url = f"http://127.0.0.1:{shared.number}/large.bin"
+    assert curl("--range", "1000-2000000", url) == FILES["large.bin"][1000:2000001]
+    with tempfile.NamedTemporaryFile() as half:
+        half.write(FILES["large.bin"][:1234567])
+        half.flush()
+        curl("--continue-at", "-", "--output", half.name, url)
+        assert pathlib.Path(half.name).read_bytes() == FILES["large.bin"]
+
+
 def mixed_requests(count):
     """A pipeline of random requests, and for each whether it is HEAD, and its expected status and body."""
     data, expected = [], []
@@ -647,6 +710,30 @@ def stopping_cuts_what_does_not_end():
         assert program.output[-1].endswith(" on 2 connections answered, 2 cut"), program.output
 
 
+def a_termination_signal_stops_it_too():
+    with programs.Program("http", str(ROOT), "127.0.0.1:0", "--grace", "60", "--timeout", "60") as program:
+        program.number = program.port()
+        with Client(program.number) as idle, Client(program.number) as half:
+            assert idle.ask("/hello.txt").status == 200
+            half.send(f"GET /hello.txt HTTP/1.1\r\n{HOST}\r\nGET /hello.txt HTTP/1.1\r\n{HOST}")
+            assert half.read().status == 200
+            program.process.terminate()
+            assert idle.is_closed()
+            half.send("\r\n")
+            assert half.read().status == 200 and half.is_closed()
+            assert program.end() == 0
+        assert program.output[-1].endswith(", 0 cut"), program.output
+
+
+def a_client_that_was_quiet_for_long_is_served():
+    """After a second its memory has been given back."""
+    with server("--timeout", "30") as program, Client(program.number) as quiet, Client(program.number) as new:
+        assert quiet.ask("/hello.txt").body == FILES["hello.txt"]
+        time.sleep(1.5)
+        assert quiet.ask("/large.bin").body == FILES["large.bin"]
+        assert new.ask("/hello.txt").body == FILES["hello.txt"]
+
+
 def a_second_interrupt_ends_it_at_once():
     with programs.Program("http", str(ROOT), "127.0.0.1:0", "--grace", "1000", "--timeout", "1000") as program:
         program.number = program.port()
@@ -676,6 +763,8 @@ with server("--workers", "2") as shared:
         head_has_no_body,
         directories_stand_for_their_index,
         a_changed_file_is_noticed,
+        what_the_client_has_is_not_sent_again,
+        parts_of_files_are_sent,
         pipelined_requests_are_answered_in_order,
         requests_may_come_byte_by_byte,
         requests_may_come_in_any_pieces,
@@ -696,6 +785,8 @@ with server("--workers", "2") as shared:
         waits_when_descriptors_run_out,
         stopping_lets_requests_in_flight_end,
         stopping_cuts_what_does_not_end,
+        a_termination_signal_stops_it_too,
+        a_client_that_was_quiet_for_long_is_served,
         a_second_interrupt_ends_it_at_once,
         wrong_arguments_are_refused,
     ])
