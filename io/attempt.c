@@ -287,7 +287,7 @@ static bool is_stream(int fd)
 static ssize_t call_socket(const sn_op *op)
 {
     int flags = op->flags | MSG_DONTWAIT;
-    char *at = (char *)op->buffer + op->moved;
+    void *at = (void *)((uintptr_t)op->buffer + op->moved); /* NULL is the kernel's business */
     struct msghdr *message = op->buffer, rest;
     struct iovec begun;
     const struct iovec *v;
@@ -324,10 +324,18 @@ static uint32_t socket_events(const sn_op *op)
     return op->flags & MSG_OOB ? EPOLLPRI : EPOLLIN;
 }
 
-/* With MSG_WAITALL streams go on until all is there, unless the end or an error comes first; of what is only looked at
- * (MSG_PEEK) there is no more to wait for, since it stays ready. */
+/* With MSG_WAITALL streams go on until all is there, unless the end or an error comes first. Not where that would mix
+ * what belongs apart: control data of several parts; nor of what is only looked at, since it stays ready. */
+static bool goes_on(const sn_op *op)
+{
+    const struct msghdr *m = op->buffer;
+    return op->flags & MSG_WAITALL && !(op->flags & MSG_PEEK) &&
+           !(op->opcode == SN_OP_RECVMSG && m && m->msg_controllen);
+}
+
 static int attempt_socket(sn_op *op)
 {
+    bool more = op->moved || goes_on(op); /* asked before the call, which changes the message's header */
     for (;;) {
         int n = result_of(call_socket(op));
         if (n == -EAGAIN && !(op->flags & MSG_DONTWAIT))
@@ -335,7 +343,7 @@ static int attempt_socket(sn_op *op)
         if (n <= 0)
             return sn_attempt_so_far(op, n);
         op->moved += (uint64_t)n;
-        if (!(op->flags & MSG_WAITALL) || op->flags & MSG_PEEK || op->moved >= wanted(op) || !is_stream(op->fd))
+        if (!more || op->moved >= wanted(op) || !is_stream(op->fd))
             return (int)op->moved;
     }
 }

@@ -175,6 +175,16 @@ static int go_waiting(sn_driver *d, sn_op *op)
     return 0;
 }
 
+/* Of an operation in a list, by whoever holds the lock. Its task has gone to sleep, or is about to; what it did before
+ * comes before what is done here with its descriptor and memory. */
+static int attempt(sn_op *op)
+{
+    sn_tsan_acquire(op);
+    int r = sn_attempt(op);
+    sn_tsan_release(op);
+    return r;
+}
+
 /* What becomes of an operation, which is nowhere, after an attempt that said `r`. Returns whether it is complete. */
 static bool settle(sn_driver *d, sn_op *op, int r)
 {
@@ -208,7 +218,7 @@ static bool takes(const sn_op *op)
 /* After a report of its descriptor. Returns whether it still waits for that. */
 static bool attempt_again(sn_driver *d, descriptor *t, sn_op *op, unsigned *completed)
 {
-    int fd = op->wait_fd, r = sn_attempt(op);
+    int fd = op->wait_fd, r = attempt(op);
     if (r == SN_OP_WAIT && op->wait_fd == fd) {
         if (++op->fruitless < FRUITLESS)
             return true;
@@ -281,7 +291,7 @@ static unsigned attempt_soon(sn_driver *d)
     for (sn_op *op; (op = TAILQ_FIRST(&now)) != NULL;) {
         TAILQ_REMOVE(&now, op, link);
         op->place = NOWHERE;
-        completed += settle(d, op, sn_attempt(op));
+        completed += settle(d, op, attempt(op));
     }
     return completed;
 }
@@ -305,7 +315,7 @@ static unsigned attempt_later(sn_driver *d)
             continue;
         }
         op->place = NOWHERE;
-        int r = sn_attempt(op);
+        int r = attempt(op);
         completed += settle(d, op, r == SN_OP_WAIT && sn_attempt_looks_ready(op) ? SN_OP_LATER : r);
     }
     return completed;
@@ -400,6 +410,7 @@ static void epoll_submit(sn_driver *d, sn_op *op)
     sn_attempt_begin(op);
     if (SN_UNLIKELY(d->allowance == 0)) {
         ck_spinlock_lock(&d->lock);
+        sn_tsan_release(op);
         op->place = SOON;
         TAILQ_INSERT_TAIL(&d->soon, op, link);
         ck_spinlock_unlock(&d->lock);
@@ -407,6 +418,7 @@ static void epoll_submit(sn_driver *d, sn_op *op)
     }
     int r = sn_attempt(op);
     ck_spinlock_lock(&d->lock);
+    sn_tsan_release(op);
     if (settle(d, op, r))
         d->allowance--;
     ck_spinlock_unlock(&d->lock);
