@@ -44,7 +44,8 @@ struct sinew_stream {
     bool receiving; /* a task is in the transport's receive */
     bool idle;      /* ... for sinew_stream_idle */
     bool busy;      /* a task is in its send, shutdown or close; it comes back to the lock */
-    bool stopping;  /* ... in its stop */
+    bool held;      /* ... for longer than a system call takes: sn_stream_hold */
+    bool stopping;  /* a task is in its stop */
     /* What is wanted. */
     bool ending;   /* write_eof */
     bool draining; /* sinew_stream_idle finds the end */
@@ -127,6 +128,17 @@ SN_INLINE int sn_stream_outcome(const sinew_stream *s)
 void sn_stream_send_now(sinew_stream *s);
 /* Sees to it that a task will come by and send, or do what is to be done then. False: no memory. Tasks only. */
 bool sn_stream_send_later(sinew_stream *s);
+
+/* A piece with room for n bytes, and for more if it looks as if more came. NULL: no memory. */
+sn_piece *sn_stream_piece_new(size_t n, size_t unsent);
+/* Appends n > 0 bytes: a copy of those of `pieces`, or, if that is not NULL, `piece` itself, which is used up only by
+ * success. As sinew_stream_write. */
+int sn_stream_append(sinew_stream *s, const struct iovec *pieces, int count, size_t n, sn_piece *piece);
+
+/* Waits until all that was written has gone, and keeps others from sending until the release: 0, -EBUSY (somebody else
+ * holds it) or an error. `error`: the connection is lost. Tasks only. */
+int sn_stream_hold(sinew_stream *s);
+void sn_stream_release(sinew_stream *s, int error);
 
 /* Sends what goes without waiting, drops the rest, and closes. */
 void sn_stream_give_up(sinew_stream *s);

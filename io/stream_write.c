@@ -18,14 +18,12 @@ enum {
     SMALL = 1024 + 8 - sizeof(sn_piece), /* is copied under the lock; such a piece is malloc's cheapest size */
     PIECE_BYTES_MAX = 16384,             /* of a piece for small writes */
     SEND_AT = 32768,                     /* is not held back until the writer suspends */
-    FILE_BYTES = 65536,                  /* sinew_stream_sendfile reads so much at once */
     NO_MEMORY_PAUSE_NS = 10000000,       /* the kernel has no memory for a send */
 };
 
 /* --- pieces ------------------------------------------------------------------------------------------------------- */
 
-/* Room for n bytes, and for more if it looks as if more came. NULL: no memory. */
-static sn_piece *piece_new(size_t n, size_t unsent)
+sn_piece *sn_stream_piece_new(size_t n, size_t unsent)
 {
     size_t bytes = unsent > PIECE_BYTES_MAX / 4 ? PIECE_BYTES_MAX : 4 * unsent;
     if (bytes < SMALL)
@@ -212,20 +210,20 @@ static intptr_t flush_later(void *arg)
     sinew_stream *s = arg;
     batch b;
     bool biased = sn_stream_lock(s);
-    while (s->busy && s->first) {
+    while (s->busy && s->first && !s->held) {
         sn_stream_unlock(s, biased);
         sinew_yield();
         biased = sn_stream_lock(s);
     }
     sinew_task *self = sn_load(&s->flusher, relaxed);
     sn_store(&s->flusher, NULL, relaxed);
-    bool mine = s->first;
+    bool mine = s->first && !s->busy;
     sn_stream_todo todo = SN_STREAM_NOTHING;
     if (mine) {
         s->busy = true;
         gather(s, &b);
     } else {
-        todo = sn_stream_next(s);
+        todo = sn_stream_next(s); /* who is busy sees to the rest */
     }
     sn_stream_unlock(s, biased);
     sinew_detach(self);
@@ -262,6 +260,53 @@ bool sn_stream_send_later(sinew_stream *s)
     return true;
 }
 
+int sn_stream_hold(sinew_stream *s)
+{
+    for (;;) {
+        int r = sinew_stream_flush(s);
+        if (r != 0)
+            return r;
+        bool biased = sn_stream_lock(s);
+        r = s->held ? -EBUSY : s->closing || s->ending || s->lost ? -EPIPE : 0;
+        bool mine = r == 0 && !s->busy && !s->first;
+        if (mine)
+            s->busy = s->held = true;
+        sn_stream_unlock(s, biased);
+        if (mine || r != 0)
+            return r;
+        r = sinew_yield(); /* somebody is in a system call, or has written again */
+        if (r != 0)
+            return r;
+    }
+}
+
+void sn_stream_release(sinew_stream *s, int error)
+{
+    sn_worker *w = sn_worker_self();
+    sinew_task *flusher = flusher_new(w, s);
+    bool biased = sn_lock_take(&s->lock, w);
+    s->busy = s->held = false;
+    bool wanted = s->first && !sn_load(&s->flusher, relaxed);
+    if (wanted && !flusher && error == 0)
+        error = -ENOMEM;
+    if (error != 0 && !s->aborted)
+        sn_stream_lose(s, error);
+    sn_piece *dropped = s->lost || s->aborted ? sn_stream_drop(s) : NULL;
+    wanted = wanted && s->first;
+    if (wanted)
+        sn_store(&s->flusher, flusher, relaxed);
+    sn_waiting *wake = sn_stream_wake_drainers(s);
+    sn_stream_todo todo = sn_stream_next(s);
+    sn_lock_give(&s->lock, biased);
+    if (wanted)
+        sn_task_push_quietly(w, flusher);
+    else if (flusher)
+        sn_task_unmake(w, flusher);
+    sn_stream_free_pieces(dropped);
+    sn_stream_grant(wake);
+    sn_stream_act(s, todo, false);
+}
+
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static int refusal(const sinew_stream *s)
@@ -278,13 +323,9 @@ static void copy_in(sn_piece *p, const struct iovec *pieces, int count)
     }
 }
 
-/*
- * Appends n bytes, n > 0: those of `pieces`, or of `piece` if that is not NULL, which is used up only by success.
- *
- * What it needs is made before the lock is taken; a look without the lock guesses well what that is, and if it was
- * wrong there is another round.
- */
-static int append(sinew_stream *s, const struct iovec *pieces, int count, size_t n, sn_piece *piece)
+/* What it needs is made before the lock is taken; a look without the lock guesses well what that is, and if it was
+ * wrong there is another round. */
+int sn_stream_append(sinew_stream *s, const struct iovec *pieces, int count, size_t n, sn_piece *piece)
 {
     sn_worker *w = sn_worker_self();
     sn_piece *fresh = piece;
@@ -293,7 +334,7 @@ static int append(sinew_stream *s, const struct iovec *pieces, int count, size_t
     int r = 0;
     for (;;) {
         if (want_piece && !fresh) {
-            fresh = piece_new(n, sn_load(&s->unsent, relaxed));
+            fresh = sn_stream_piece_new(n, sn_load(&s->unsent, relaxed));
             if (fresh)
                 copy_in(fresh, pieces, count);
         }
@@ -375,7 +416,7 @@ int sinew_stream_writev(sinew_stream *s, const struct iovec *pieces, int count)
     }
     if (r != 0)
         return r;
-    return n > 0 ? append(s, pieces, count, n, NULL) : write_nothing(s);
+    return n > 0 ? sn_stream_append(s, pieces, count, n, NULL) : write_nothing(s);
 }
 
 int sinew_stream_write(sinew_stream *s, const void *data, size_t n)
@@ -398,48 +439,17 @@ int sinew_stream_printf(sinew_stream *s, const char *format, ...)
         return -EINVAL;
     if ((size_t)n < sizeof small)
         return sinew_stream_write(s, small, (size_t)n);
-    sn_piece *p = piece_new((size_t)n + 1, sn_load(&s->unsent, relaxed));
+    sn_piece *p = sn_stream_piece_new((size_t)n + 1, sn_load(&s->unsent, relaxed));
     if (!p)
         return -ENOMEM;
     va_start(args, format);
     vsnprintf(p->data, (size_t)n + 1, format, args);
     va_end(args);
     p->end = (size_t)n;
-    r = append(s, NULL, 0, (size_t)n, p);
+    r = sn_stream_append(s, NULL, 0, (size_t)n, p);
     if (r != 0)
         free(p);
     return r;
-}
-
-/* The file is read into pieces, which are not copied again; while one is sent the next is read. */
-int64_t sinew_stream_sendfile(sinew_stream *s, int fd, off_t offset, size_t count)
-{
-    int64_t done = 0;
-    int r = check(s);
-    if (r == 0 && (offset < 0 || count > INT64_MAX))
-        r = -EINVAL;
-    if (r == 0)
-        r = write_nothing(s);
-    while (r == 0 && count > 0) {
-        size_t n = count < FILE_BYTES ? count : FILE_BYTES;
-        sn_piece *p = piece_new(n, 0);
-        if (!p)
-            return -ENOMEM;
-        ssize_t got = sinew_pread(fd, p->data, n, offset);
-        p->end = got > 0 ? (size_t)got : 0;
-        r = got < 0 ? (int)got : got == 0 ? 0 : append(s, NULL, 0, (size_t)got, p);
-        if (got <= 0 || r != 0)
-            free(p);
-        if (got == 0)
-            break;
-        if (r == 0) {
-            done += got;
-            offset += got;
-            count -= (size_t)got;
-            r = sinew_stream_drain(s);
-        }
-    }
-    return r < 0 ? r : done;
 }
 
 /* --- waiting for it to go ----------------------------------------------------------------------------------------- */

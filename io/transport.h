@@ -35,6 +35,8 @@ typedef struct sn_transport_ops {
     /* Sends as much of the pieces as goes: waits for that to be > 0, or without `wait` never suspends and may say
      * -EAGAIN. */
     ssize_t (*send)(sn_transport *t, const struct iovec *pieces, int count, bool wait);
+    /* The same out of a pipe that holds n bytes, waiting; NULL: there is no way to. */
+    ssize_t (*send_pipe)(sn_transport *t, int pipe, size_t n);
     /* Tells the peer that no more comes. With `wait` it may suspend. 0, or an error; -EAGAIN as for send. */
     int (*shutdown)(sn_transport *t, bool wait);
     /* Ends waits of others. Never suspends. */
@@ -56,5 +58,9 @@ void sn_transport_socket(sn_transport *t, int fd);
 
 /* Of two descriptors of any kind, -1: none; they may be the same one. NULL: no memory. */
 sn_transport *sn_transport_pair(int read_fd, int write_fd);
+
+/* After an operation: of a descriptor with O_NONBLOCK the driver does not wait by itself. Waits here, and says whether
+ * to try again; or puts an error into *r. */
+bool sn_transport_try_again(int fd, short events, intptr_t *r);
 
 #endif

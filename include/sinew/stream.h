@@ -63,8 +63,7 @@ SINEW_API int sinew_stream_open(int fd, const sinew_stream_options *opt, sinew_s
 
 /*
  * The same of two descriptors, for pipes and for stdin with stdout; -1: none, reading then finds the end and writing
- * gives -EPIPE. sinew_stream_write_eof closes write_fd. A write to a pipe that nobody reads raises SIGPIPE as write(2)
- * does: programs that write to pipes ignore that signal.
+ * gives -EPIPE. sinew_stream_write_eof closes write_fd. Nothing raises SIGPIPE.
  */
 SINEW_API int sinew_stream_open_pair(int read_fd, int write_fd, const sinew_stream_options *opt, sinew_stream **out);
 

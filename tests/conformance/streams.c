@@ -535,7 +535,8 @@ IN_RUNTIME(a193_what_was_written_goes_out_without_the_writers_help)
     const struct iovec pieces[] = {{(void *)"a", 1}, {NULL, 0}, {(void *)"bc", 2}};
     CHECK_EQ(sinew_stream_writev(e.stream, pieces, 3), 0);
     CHECK(peer_gets(e.peer, "abc"));
-    CHECK_EQ(sinew_stream_unsent(e.stream), 0);
+    while (sinew_stream_unsent(e.stream) > 0) /* who sent it may still have to say so */
+        sinew_yield();
     close_ends(&e);
     return 0;
 }

@@ -187,39 +187,122 @@ IN_RUNTIME(a_missing_side_is_the_end_and_bad_arguments_are_errors)
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
 
+/* Two connected streams of some kind; `out` can be written, `in` read. */
+static void open_kind(int kind, sinew_stream **in, sinew_stream **out)
+{
+    if (kind == 0) {
+        open_pipe(in, out);
+        return;
+    }
+    int p[2];
+    if (kind == 1)
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, p), 0);
+    else
+        tcp_pair(p);
+    CHECK_EQ(sinew_stream_open(p[0], NULL, in) | sinew_stream_open(p[1], NULL, out), 0);
+}
+
+static int pattern_file(size_t n)
+{
+    int file = memfd_create("file", MFD_CLOEXEC);
+    char *bytes = pattern_new(n);
+    CHECK_EQ(write(file, bytes, n), (ssize_t)n);
+    free(bytes);
+    return file;
+}
+
 IN_RUNTIME(sendfile_sends_a_part_of_a_file_between_what_is_written)
 {
-    enum { N = 300000 };
-    int file = memfd_create("file", MFD_CLOEXEC);
-    char *bytes = pattern_new(N);
-    CHECK_EQ(write(file, bytes, N), N);
-    for (int pipes = 0; pipes < 2; pipes++) {
-        int p[2];
-        CHECK_EQ(pipes ? pipe(p) : socketpair(AF_UNIX, SOCK_STREAM, 0, p), 0);
-        sinew_stream *in = open_pair(p[0], -1), *out = open_pair(-1, p[1]);
-        struct reader r;
-        reader_start(&r, in, reading_idle);
+    enum { N = 3000000 };
+    int file = pattern_file(N);
+    for (int kind = 0; kind < 3; kind++) {
+        sinew_stream *in, *out;
+        open_kind(kind, &in, &out);
         CHECK_EQ(sinew_stream_write(out, "[", 1), 0);
-        sinew_task *t = NULL;
         CHECK_EQ(sinew_stream_sendfile(out, file, 10, 1000), 1000);
         CHECK_EQ(sinew_stream_write(out, "]", 1), 0);
-        CHECK(reader_end(&r) > 0);
         char got[1002];
         CHECK_EQ(sinew_stream_read_exactly(in, got, sizeof got), 0);
         CHECK(got[0] == '[' && got[1001] == ']');
         CHECK_EQ(pattern_differs(got + 1, 10, 1000), 0);
         struct copy whole = {in, N};
-        t = sinew_spawn(read_pattern, &whole);
-        CHECK_EQ(sinew_stream_sendfile(out, file, 0, 10 * N), N); /* the file ends */
+        sinew_task *t = sinew_spawn(read_pattern, &whole);
+        CHECK_EQ(sinew_stream_sendfile(out, file, 0, N / 2), N / 2);
+        CHECK_EQ(sinew_stream_sendfile(out, file, N / 2, 10 * N), N / 2); /* the file ends */
         CHECK_EQ(sinew_stream_sendfile(out, file, N, 1), 0);
         CHECK_EQ(sinew_stream_sendfile(out, file, -1, 1), -EINVAL);
-        CHECK_EQ(sinew_stream_sendfile(out, -1, 0, 1), -EBADF);
+        CHECK_EQ(sinew_stream_sendfile(out, -1, 0, N), -EBADF);
         sinew_stream_unref(out);
         CHECK_EQ(sinew_await(t), 0);
         sinew_stream_unref(in);
     }
-    free(bytes);
     close(file);
+    return 0;
+}
+
+struct file_sender {
+    sinew_stream *stream;
+    int file;
+};
+
+static intptr_t send_file(void *arg)
+{
+    const struct file_sender *f = arg;
+    return (intptr_t)sinew_stream_sendfile(f->stream, f->file, 0, 50000000);
+}
+
+/* The peer does not read. What comes of the file is the caller's trouble, but nothing hangs and nothing is left. */
+IN_RUNTIME(a_sendfile_that_is_stuck_can_be_cancelled_and_aborted)
+{
+    int file = pattern_file(50000000);
+    for (int kind = 0; kind < 3; kind++) {
+        for (int how = 0; how < 4; how++) {
+            sinew_stream *in, *out;
+            open_kind(kind, &in, &out);
+            struct file_sender f = {out, file};
+            sinew_task *t = spawn_eager(send_file, &f);
+            CHECK_EQ(sinew_stream_write(out, "x", 1), 0); /* must not be waited for for ever, either */
+            for (int i = 0; how % 2 && i < 50; i++)
+                sinew_yield();
+            CHECK(!sinew_done(t));
+            if (how < 2) {
+                CHECK(sinew_cancel(t));
+                CHECK_EQ(sinew_await(t), -ECANCELED);
+            }
+            CHECK_EQ(sinew_stream_abort(out), 0);
+            if (how >= 2)
+                CHECK_EQ(sinew_await(t), -ECONNRESET);
+            CHECK_EQ(sinew_stream_wait_closed(out), 0);
+            sinew_stream_unref(out);
+            sinew_stream_unref(in);
+        }
+    }
+    close(file);
+    return 0;
+}
+
+/* SIGPIPE has its default action here. */
+IN_RUNTIME(a_reader_that_is_gone_is_an_error_and_no_signal)
+{
+    int file = pattern_file(1000000);
+    for (int kind = 0; kind < 3; kind++) {
+        for (int with_file = 0; with_file < 2; with_file++) {
+            sinew_stream *in, *out;
+            open_kind(kind, &in, &out);
+            sinew_stream_unref(in);
+            int64_t r = 0;
+            while (r >= 0)
+                r = with_file ? sinew_stream_sendfile(out, file, 0, 1000000)
+                              : sinew_stream_write(out, "x", 1) + sinew_yield();
+            CHECK(r == -EPIPE || r == -ECONNRESET);
+            CHECK_EQ(sinew_stream_drain(out), -ECONNRESET);
+            sinew_stream_unref(out);
+        }
+    }
+    close(file);
+    sigset_t pending;
+    sigpending(&pending);
+    CHECK(!sigismember(&pending, SIGPIPE));
     return 0;
 }
 
@@ -475,6 +558,8 @@ TEST_MAIN(cmocka_unit_test_that_closes(both_directions_at_once_move_every_byte_i
           cmocka_unit_test_that_closes(a_full_pipe_can_be_given_up),
           cmocka_unit_test_that_closes(a_missing_side_is_the_end_and_bad_arguments_are_errors),
           cmocka_unit_test_that_closes(sendfile_sends_a_part_of_a_file_between_what_is_written),
+          cmocka_unit_test_that_closes(a_sendfile_that_is_stuck_can_be_cancelled_and_aborted),
+          cmocka_unit_test_that_closes(a_reader_that_is_gone_is_an_error_and_no_signal),
           cmocka_unit_test_that_closes(a_file_can_be_read_and_written_as_a_stream),
           cmocka_unit_test_that_closes(lines_of_several_writers_arrive_whole_and_each_writers_in_order),
           cmocka_unit_test_that_closes(whoever_ends_a_stream_when_its_descriptor_is_closed_once_and_nothing_is_left),
