@@ -45,6 +45,10 @@ static inline void tcp_pair(int fds[2])
     struct sockaddr_in address;
     int listener = loopback_listener(1, &address);
     fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Of a fixed size: the system's own would grow while a test believes that they are full. */
+    int bytes = 65536;
+    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     if (!CHECK(listener >= 0) || !CHECK_EQ(connect(fds[0], (struct sockaddr *)&address, sizeof address), 0))
         abort();
     fds[1] = accept(listener, NULL, NULL);
