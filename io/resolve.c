@@ -76,11 +76,11 @@ static void free_lookup(void *arg)
     free(l);
 }
 
-/* What needs no lookup. */
+/* What needs no lookup. (With AI_ADDRCONFIG the kernel would be asked for this machine's addresses first.) */
 static bool look_up_numeric(lookup *l)
 {
     int flags = l->hints.ai_flags;
-    l->hints.ai_flags |= AI_NUMERICHOST | AI_NUMERICSERV;
+    l->hints.ai_flags = (flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST | AI_NUMERICSERV;
     look_up(l);
     l->hints.ai_flags = flags;
     return l->error == 0;

@@ -319,7 +319,9 @@ IN_RUNTIME(a204_a_cancel_that_meets_the_winner_leaks_nothing)
         }
         accept_all(listener);
     }
-    CHECK_EQ(count_descriptors(), before);
+    /* Lookups that were left have descriptors, too, for a moment; with a leak this does not end. */
+    while (count_descriptors() != before)
+        CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0);
     print_message("%u workers: %d of %d had won\n", sinew_workers(), won, rounds);
     close(listener);
     return 0;

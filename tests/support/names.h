@@ -101,10 +101,11 @@ static inline names_getaddrinfo *names_real(void)
 static inline int names_answer(const struct test_name *n, const char *service, const struct addrinfo *hints,
                                struct addrinfo **out)
 {
-    struct addrinfo **end = out;
+    struct addrinfo **end = out, numeric = *hints;
+    numeric.ai_flags = (hints->ai_flags & ~AI_ADDRCONFIG) | AI_NUMERICHOST; /* without asking the kernel for its own */
     *out = NULL;
     for (int i = 0; i < n->count; i++) {
-        if (names_real()(n->addresses[i], service, hints, end) != 0)
+        if (names_real()(n->addresses[i], service, &numeric, end) != 0)
             continue;
         while (*end)
             end = &(*end)->ai_next;
