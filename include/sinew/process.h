@@ -146,8 +146,8 @@ SINEW_API int sinew_process_communicate(sinew_process *p, const void *input, siz
 /*
  * Gives the handle back, and closes its pipes. A child that still runs is killed, and reaped when that has come about:
  * by the caller's runtime, whose sinew_run does not return before; in a thread that is no task's the call blocks for
- * it. To let a child go on, keep the handle. What waits for the child in other tasks sees its end. NULL is allowed.
- * Never suspends.
+ * it. To let a child go on, keep the handle. Tasks that wait for the child see its end; no other call may be under way.
+ * NULL is allowed. Never suspends.
  */
 SINEW_API void sinew_process_free(sinew_process *p);
 

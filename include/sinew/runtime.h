@@ -44,7 +44,8 @@ typedef struct sinew_options {
     /* Seed of the steal order and of every other random choice. Default: from the kernel. */
     uint64_t seed;
     /* Leave SIGINT alone. By default, when sinew_run is called from the main thread while SIGINT has its default
-     * action, the first SIGINT cancels the main task and the second ends the process. */
+     * action, the first SIGINT cancels the main task and the second ends the process; not while somebody handles it or
+     * listens to it (sinew/signal.h). */
     bool keep_sigint;
     /* Threads for sinew_blocking at most, started when needed; at most SINEW_BLOCKING_THREADS_MAX. Default 64. */
     unsigned blocking_threads;

@@ -15,7 +15,8 @@
  * Deadlock. When every task waits, and no timer, I/O or blocking call is under way, nothing inside can wake one. The
  * runtime then reports a deadlock (see sinew_run), unless the process has other threads than this runtime's, which
  * might wake one: as long as there is any, also the main thread while sinew_run is called in another one, or another
- * runtime's workers, it waits for them. A signal handler does not count.
+ * runtime's workers, it waits for them. A program's own signal handler does not count; those of sinew/signal.h do, and
+ * so does a task that waits for a signal.
  */
 #ifndef SINEW_SYNC_H
 #define SINEW_SYNC_H
