@@ -327,11 +327,12 @@ static void a212_with_sigchld_ignored_every_status_is_255(void **state)
 struct starting {
     int fd; /* the child's output */
     const char *script;
+    int result; /* of the start: that of a task which was cancelled says less */
 };
 
 static intptr_t start_one(void *arg)
 {
-    const struct starting *s = arg;
+    struct starting *s = arg;
     char *argv[] = {(char *)"sh", (char *)"-c", (char *)(uintptr_t)s->script, NULL};
     sinew_process_options opt = {.in = SINEW_STDIO_PIPE, .out = s->fd, .err = SINEW_STDIO_PIPE};
     sinew_process *p;
@@ -339,6 +340,7 @@ static intptr_t start_one(void *arg)
     if (r == 0)
         sinew_process_free(p);
     CHECK(r == 0 || p == NULL);
+    s->result = r;
     return r;
 }
 
@@ -349,7 +351,7 @@ static bool cancel_a_started_child(void)
 {
     int p[2];
     CHECK_EQ(pipe2(p, O_CLOEXEC), 0);
-    struct starting s = {p[1], "echo; exec sleep 1000"};
+    struct starting s = {.fd = p[1], .script = "echo; exec sleep 1000"};
     sinew_task *t = spawn_pinned(start_one, &s);
     CHECK_EQ(sinew_yield(), 0);
     char c;
@@ -360,6 +362,7 @@ static bool cancel_a_started_child(void)
         CHECK(sinew_cancel(t));
     }
     CHECK_EQ(sinew_await(t), in_time ? -ECANCELED : 0);
+    CHECK_EQ(s.result, in_time ? -ECANCELED : 0);
     close(p[1]);
     while (sinew_read(p[0], &c, 1) > 0) /* until it lives no more */
         ;
@@ -404,11 +407,12 @@ static intptr_t cancel_in_line(void *arg)
     atomic_store(&hold, 1);
     sinew_task *holder = sinew_spawn(hold_a_thread, NULL);
     yield_until(&holding, 1);
-    struct starting s = {SINEW_STDIO_PIPE, "exit 0"};
+    struct starting s = {.fd = SINEW_STDIO_PIPE, .script = "exit 0"};
     sinew_task *t = sinew_spawn(start_one, &s);
     CHECK_EQ(sinew_sleep(SINEW_MS(2)), 0);
     CHECK(sinew_cancel(t));
     CHECK_EQ(sinew_await(t), -ECANCELED);
+    CHECK_EQ(s.result, -ECANCELED);
     CHECK(!has_children());
     CHECK_EQ(count_descriptors(), descriptors);
     atomic_store(&hold, 0);
@@ -432,7 +436,7 @@ IN_RUNTIME(a213_cancels_at_any_moment_leave_no_child_and_no_descriptor)
 {
     int descriptors = count_descriptors(), started = 0;
     for (int i = 0; i < (int)scaled(60, 20); i++) {
-        struct starting s = {SINEW_STDIO_NULL, "exec sleep 1000"};
+        struct starting s = {.fd = SINEW_STDIO_NULL, .script = "exec sleep 1000"};
         sinew_task *t = sinew_spawn(start_one, &s);
         CHECK_EQ(sinew_sleep(SINEW_US(40) * i), 0);
         sinew_cancel(t);
