@@ -57,12 +57,6 @@ void client_yield(client *c)
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) ssize_t try_recv(int fd, void *buf, size_t len)
-{
-    ssize_t n = recv(fd, buf, len, MSG_DONTWAIT);
-    return n < 0 ? -errno : n;
-}
-
 static ssize_t recv_in_time(client *c, char *at, size_t room)
 {
     bool limited = settings.idle > 0 && !c->stopping;
@@ -87,28 +81,19 @@ static bool take(client *c, ssize_t n, size_t room)
     return true;
 }
 
-/* What is here already, so that its answers go along with those before. -EAGAIN: nothing. */
-static ssize_t receive_rest(client *c, char *at, size_t room)
-{
-    if (c->yields) {
-        client_flush(c);
-        client_yield(c);
-    }
-    c->yields = !c->yields;
-    return try_recv(c->fd, at, room);
-}
-
 bool client_receive(client *c)
 {
     size_t room;
-    if (c->fast && !c->stopping) {
+    if (c->fast && !c->stopping) { /* what is here already: its answers go along with those before */
         resp_expect_more(&c->in);
         char *at = resp_room(&c->in, &room);
-        ssize_t n = at ? receive_rest(c, at, room) : 0;
+        ssize_t n = at ? sinew_recv(c->fd, at, room, MSG_DONTWAIT) : 0;
         if (!at)
             return true; /* the parser says why */
-        if (n != -EAGAIN)
-            return !c->failed && take(c, n, room);
+        if (n > 0)
+            return take(c, n, room);
+        if (n == -ECANCELED)
+            (void)client_goes_on(c);
     }
     client_flush(c);
     resp_rest(&c->in);
@@ -118,19 +103,13 @@ bool client_receive(client *c)
     ssize_t n = -ECANCELED;
     while (!c->failed && !(c->stopping && !resp_is_partial(&c->in))) {
         n = recv_in_time(c, at, room);
-        if (n != -ECANCELED || !client_goes_on(c))
+        if (n != -EINTR && (n != -ECANCELED || !client_goes_on(c)))
             break;
     }
     return !c->failed && take(c, n, room);
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */
-
-static __attribute__((noinline)) ssize_t try_send(int fd, const void *data, size_t len, int flags)
-{
-    ssize_t n = send(fd, data, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-    return n < 0 ? -errno : n;
-}
 
 /* The socket's buffer is full. */
 static ssize_t send_in_time(client *c, const char *data, size_t len, int flags)
@@ -148,20 +127,21 @@ static ssize_t send_in_time(client *c, const char *data, size_t len, int flags)
     }
 }
 
+/* A time limit is only set up for a client that does not take what is sent. */
 static void send_all(client *c, const char *data, size_t len, int flags)
 {
     while (len > 0) {
-        ssize_t n = try_send(c->fd, data, len, flags);
-        if (n == -EAGAIN)
-            n = send_in_time(c, data, len, flags);
-        if (n < 0 && n != -EINTR) {
+        ssize_t n = sinew_send(c->fd, data, len, flags | MSG_DONTWAIT);
+        if (n == -EAGAIN || n == -ECANCELED)
+            n = n == -EAGAIN || client_goes_on(c) ? send_in_time(c, data, len, flags) : n;
+        if (n == -EINTR)
+            continue;
+        if (n < 0) {
             give_up(c);
             return;
         }
-        if (n > 0) {
-            data += n;
-            len -= (size_t)n;
-        }
+        data += n;
+        len -= (size_t)n;
     }
 }
 

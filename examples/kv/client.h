@@ -39,7 +39,6 @@ typedef struct client {
     bool leaving; /* it is closed behind the present answer */
     bool partly;  /* a part of the present answer has been sent */
     bool fast;    /* all that was asked for has come: there is more, probably */
-    bool yields;  /* the others get their turn before that is received */
     uint64_t lsn; /* to be safe before the output is sent */
     uint64_t id;
     char *name; /* CLIENT SETNAME; or NULL */

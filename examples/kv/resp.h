@@ -30,7 +30,7 @@ typedef struct resp_limits {
 } resp_limits;
 
 enum {
-    RESP_OWN_BYTES = 1024,
+    RESP_OWN_BYTES = 768, /* sixteen short SETs in a pipeline fit */
     RESP_OWN_ARGS = 8,
     RESP_LARGE = 32768,
     RESP_ARGS_MAX = 1 << 20,

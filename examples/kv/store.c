@@ -13,11 +13,12 @@ enum {
     TABLE_MIN = 8,
     REMOVED_MIN = 64,      /* a table is made anew after so many removals, at least */
     UNREPORTED_MAX = 4096, /* bytes of a shard that the common sum need not know of */
-    NO_PLACE = UINT32_MAX, /* entry.index of what is looked for and not in the store */
     SAMPLE = 20,           /* entries of a shard, as Redis takes them */
     SAMPLE_AGAIN = 4,      /* once more when a quarter of them had expired */
     SAMPLE_ROUNDS = 16,    /* of a shard in one call */
 };
+
+#define NO_PLACE UINT32_MAX /* entry.index of what is looked for, and of what has been removed */
 
 static shard shards[SHARDS];
 static unsigned char hash_key[crypto_shorthash_KEYBYTES];
@@ -406,7 +407,7 @@ void store_destroy(void)
 
 /* A walk: how many entries of the shard are still to be visited, those at the front of the array, above the number of
  * the shard. The number 0 is never a place on the way: either some are left, or the shard is not the first. */
-enum { WALK_ALL = UINT32_MAX };
+#define WALK_ALL UINT32_MAX
 
 static walk walk_place(unsigned shard_number, uint32_t left)
 {
@@ -416,7 +417,7 @@ static walk walk_place(unsigned shard_number, uint32_t left)
 walk store_walk(walk at, unsigned count, bool (*visit)(shard *s, entry *e, void *arg), void *arg)
 {
     unsigned number = at % SHARDS;
-    uint32_t left = at == 0 || at >> SHARD_BITS > WALK_ALL ? (uint32_t)WALK_ALL : (uint32_t)(at >> SHARD_BITS);
+    uint32_t left = at == 0 || at >> SHARD_BITS > WALK_ALL ? WALK_ALL : (uint32_t)(at >> SHARD_BITS);
     shard *s = &shards[number];
     spin_lock(&s->lock);
     if (left > s->all.count)
@@ -428,7 +429,7 @@ walk store_walk(walk at, unsigned count, bool (*visit)(shard *s, entry *e, void 
     store_unlock(s);
     if (left > 0)
         return walk_place(number, left);
-    return number + 1 < SHARDS ? walk_place(number + 1, (uint32_t)WALK_ALL) : 0;
+    return number + 1 < SHARDS ? walk_place(number + 1, WALK_ALL) : 0;
 }
 
 static uint32_t next_random(uint32_t *state)
