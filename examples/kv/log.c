@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOCK_PATIENCE SINEW_S(3)
+
 /* Who waits for a position, on its own stack. */
 typedef struct waiter {
     struct waiter *next, **link; /* `link` is NULL once it is off the list */
@@ -80,15 +82,22 @@ static int sync_directory(void)
     return error == -EINVAL ? 0 : error; /* a file system without it */
 }
 
-int log_open_file(const char *name, int flags)
+/* The lock of a process that was killed stays until the kernel has ended the operations which that had under way: with
+ * io_uring, some time after its end. They may still write to the file, so they are waited for. */
+int log_open_file(const char *name, bool empty)
 {
-    int fd = sinew_openat(AT_FDCWD, name, O_RDWR | O_CREAT | flags, 0644);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int error = -errno;
-        sinew_close(fd);
-        return error;
+    int fd = sinew_openat(AT_FDCWD, name, O_RDWR | O_CREAT, 0644), error = fd < 0 ? fd : 0;
+    sinew_time until = sinew_now() + LOCK_PATIENCE;
+    while (error == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        error = -errno;
+        if (error == -EWOULDBLOCK && sinew_now() < until)
+            error = sinew_sleep(SINEW_MS(10));
     }
-    return fd;
+    if (error == 0 && empty && ftruncate(fd, 0) < 0)
+        error = -errno;
+    if (error < 0 && fd >= 0)
+        sinew_close(fd);
+    return error < 0 ? error : fd;
 }
 
 /* Reads all of it. 0, 1: its last record is torn, or an error that has been described. */
@@ -122,7 +131,7 @@ static int cut_torn_record(const replay *r)
     int64_t whole = (int64_t)replay_offset(r);
     fprintf(stderr, "kv: %s: the last record is torn: %" PRId64 " bytes cut off at offset %" PRId64 "\n", path,
             file.size - whole, whole);
-    if (ftruncate(file.fd, whole) < 0 || lseek(file.fd, whole, SEEK_SET) < 0) {
+    if (ftruncate(file.fd, whole) < 0) {
         int error = -errno;
         log_complain("the torn record cannot be cut off", error);
         return error;
@@ -134,7 +143,7 @@ static int cut_torn_record(const replay *r)
 static int open_and_read(void)
 {
     bool is_new = access(path, F_OK) < 0;
-    file.fd = log_open_file(path, 0);
+    file.fd = log_open_file(path, false);
     if (file.fd < 0) {
         if (file.fd == -EWOULDBLOCK)
             fprintf(stderr, "kv: %s: in use by another process\n", path);
@@ -143,8 +152,10 @@ static int open_and_read(void)
         return file.fd;
     }
     replay *r = malloc(sizeof *r);
-    if (!r)
+    if (!r) {
+        log_complain("cannot be read", -ENOMEM);
         return -ENOMEM;
+    }
     replay_begin(r);
     int error = read_file(r);
     if (error > 0)
@@ -269,12 +280,13 @@ static void wake_waiters(uint64_t lsn, int result)
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
+/* At a position of our own: io_uring may forget to move the file's when a write ends before all is written. */
 int log_write_chain(log_file *f, chain *c)
 {
     while (c->first) {
         chunk *k = c->first;
         while (k->written < k->used) {
-            ssize_t n = sinew_write(f->fd, chunk_data(k) + k->written, k->used - k->written);
+            ssize_t n = sinew_pwrite(f->fd, chunk_data(k) + k->written, k->used - k->written, f->size);
             if (n == -EINTR)
                 continue;
             if (n <= 0)

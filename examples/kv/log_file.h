@@ -22,8 +22,9 @@ int log_write_chain(log_file *f, chain *c);
  * that; `next` is closed if it failed. */
 int log_replace(log_file *next, const char *next_path);
 
-/* Opens or makes a file for writing that nobody else may have: fd or an error. */
-int log_open_file(const char *path, int flags);
+/* Opens or makes a file for writing that nobody else may have: fd, or an error. `empty`: what it has is thrown away.
+ * May suspend, for some seconds if somebody has it. */
+int log_open_file(const char *path, bool empty);
 
 const char *log_path(void);
 void log_complain(const char *what, int error);

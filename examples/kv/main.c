@@ -221,16 +221,17 @@ static void print_address(void)
     fflush(stdout);
 }
 
+/* A sinew_fn: 0, an error, or 1 for one that has been described. */
 static intptr_t program(void *arg)
 {
     int listener = *(const int *)arg;
     int error = store_init();
-    if (error == 0 && settings.log_path)
-        error = log_open(settings.log_path);
     if (error < 0)
         return error;
     sinew_task *writer = NULL;
-    if (log_is_open()) {
+    if (settings.log_path) {
+        if (log_open(settings.log_path) < 0)
+            return 1;
         writer = sinew_spawn(log_writer, NULL);
         if (!writer)
             return -ENOMEM;
@@ -244,7 +245,7 @@ static intptr_t program(void *arg)
         int log_error = log_close();
         if (log_error < 0)
             fprintf(stderr, "kv: %s: not complete: %s\n", settings.log_path, strerror(-log_error));
-        error = error < 0 ? error : log_error;
+        error = error < 0 ? error : log_error < 0;
     }
     printf("kv: stopped: %lu commands on %lu connections answered, %lu cut\n", atomic_load(&counters.commands),
            atomic_load(&counters.connections), atomic_load(&counters.cut));
@@ -413,7 +414,7 @@ int main(int argc, char **argv)
     int port = sinew_local_port(listener);
     settings.port = port > 0 ? port : 0;
     intptr_t result = sinew_run_with(&options, program, &listener);
-    if (result < 0 && result != -EBADMSG) /* which has been described */
+    if (result < 0)
         fprintf(stderr, "kv: %s\n", strerror((int)-result));
-    return result < 0;
+    return result != 0;
 }

@@ -22,7 +22,6 @@
 #include "store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -83,7 +82,7 @@ static int copy_store(log_file *f)
 
 static int rewrite(const char *next_path)
 {
-    log_file next = {.fd = log_open_file(next_path, O_TRUNC)};
+    log_file next = {.fd = log_open_file(next_path, true)};
     if (next.fd < 0)
         return next.fd;
     journal_begin_copy();
