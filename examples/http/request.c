@@ -218,6 +218,15 @@ static int status_of_error(const request *r, llhttp_errno_t error, const char *w
     }
 }
 
+/* How many bytes of empty lines there are. */
+static size_t count_blank(const char *data, size_t len)
+{
+    size_t n = 0;
+    while (n < len && (data[n] == '\r' || data[n] == '\n'))
+        n++;
+    return n;
+}
+
 request_event request_feed(request *r, const char *data, size_t len, size_t *used)
 {
     *used = 0;
@@ -226,8 +235,15 @@ request_event request_feed(request *r, const char *data, size_t len, size_t *use
         size_t n = len - *used;
         if (r->part == IN_HEADER && n > r->header_left)
             n = r->header_left;
-        if (r->part == BETWEEN_REQUESTS && n > settings.header_bytes)
-            n = settings.header_bytes;
+        if (r->part == BETWEEN_REQUESTS) {
+            /* Empty lines before a request are ignored (RFC 9112, 2.2), whether they come with it or alone: so what is
+             * counted below begins with the request. */
+            size_t blank = count_blank(at, n);
+            if (blank > 0)
+                n = blank;
+            else if (n > settings.header_bytes)
+                n = settings.header_bytes;
+        }
         llhttp_errno_t error = llhttp_execute(&r->parser, at, n);
         if (error == HPE_OK) {
             *used += n;
