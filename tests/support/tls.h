@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Contexts and connections for tests of TLS. Both ends in one program: `tls_pair` over a socket pair; a server that
- * listens on a free port: `tls_listen`.
+ * Contexts and connections for tests of TLS. Both ends in one program: `tls_pair`.
  */
 #ifndef TESTS_SUPPORT_TLS_H
 #define TESTS_SUPPORT_TLS_H
 
-#include <sys/socket.h>
-
 #include <sinew/tls.h>
 
 #include <tests/support/certificates.h>
+#include <tests/support/sockets.h>
 
 /* Of a server with `name`.pem; `opt` (may be NULL) has the rest. */
 static inline sinew_tls_context *server_context(const char *name, const sinew_tls_context_options *opt)
@@ -61,13 +59,17 @@ static inline intptr_t tls_side_start(void *arg)
     return 0;
 }
 
-/* Two plain streams that are connected. */
+/* Two plain streams that are connected by TCP. */
 static inline bool stream_pair(sinew_stream *s[2])
 {
-    int fds[2];
+    struct sockaddr_in address;
+    int listener = loopback_listener(1, &address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r = connect(fd, (void *)&address, sizeof address);
+    int other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    close(listener);
     s[0] = s[1] = NULL;
-    return CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0) &&
-           CHECK_EQ(sinew_stream_open(fds[0], NULL, &s[0]), 0) && CHECK_EQ(sinew_stream_open(fds[1], NULL, &s[1]), 0);
+    return CHECK_EQ(r, 0) && CHECK_EQ(sinew_stream_open(fd, NULL, &s[0]), 0) &&
+           CHECK_EQ(sinew_stream_open(other, NULL, &s[1]), 0);
 }
 
 /* The same after a handshake: s[0] is the client. Takes the references to the contexts. */
