@@ -6,7 +6,6 @@
  */
 #include <tests/support/tls.h>
 
-
 IN_RUNTIME(what_is_written_is_read_on_the_other_side)
 {
     sinew_stream *s[2];
