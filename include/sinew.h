@@ -2,7 +2,8 @@
 /*
  * sinew: a work-stealing task runtime for C on Linux.
  *
- * This header includes all public ones but sinew/errno.h, which redefines errno. Start reading at sinew/task.h.
+ * This header includes all public ones but sinew/errno.h, which redefines errno, and sinew/tls.h, which has a library
+ * of its own. Start reading at sinew/task.h.
  */
 #ifndef SINEW_H
 #define SINEW_H
@@ -28,5 +29,6 @@
 #include <sinew/sync.h>
 #include <sinew/task.h>
 #include <sinew/time.h>
+#include <sinew/transport.h>
 
 #endif

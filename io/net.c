@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listening and binding by address text. */
 #include "io/address.h"
-#include "runtime/worker.h"
 #include "runtime/base.h"
+#include "runtime/worker.h"
 
 #include <netinet/tcp.h>
 #include <sys/stat.h>

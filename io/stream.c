@@ -84,7 +84,8 @@ static int check(const sinew_stream_options *opt, sinew_stream **out)
     return opt && opt->write_low > high ? -EINVAL : 0;
 }
 
-int sn_stream_over(sn_transport *transport, const sinew_stream_options *opt, sinew_stream **out)
+/* `transport` NULL: it is to be the stream's own. */
+static int open_over(sinew_transport *transport, const sinew_stream_options *opt, sinew_stream **out)
 {
     int r = check(opt, out);
     if (r != 0)
@@ -92,9 +93,16 @@ int sn_stream_over(sn_transport *transport, const sinew_stream_options *opt, sin
     sinew_stream *s = stream_new(opt);
     if (!s)
         return -ENOMEM;
-    s->transport = transport;
+    s->transport = transport ? transport : &s->socket;
     *out = s;
     return 0;
+}
+
+int sinew_stream_over(sinew_transport *transport, const sinew_stream_options *opt, sinew_stream **out)
+{
+    if (out)
+        *out = NULL;
+    return transport && transport->ops ? open_over(transport, opt, out) : -EINVAL;
 }
 
 static bool is_stream_socket(int fd)
@@ -108,12 +116,9 @@ int sinew_stream_open(int fd, const sinew_stream_options *opt, sinew_stream **ou
 {
     if (!is_stream_socket(fd))
         return fd < 0 ? -EBADF : sinew_stream_open_pair(fd, fd, opt, out);
-    int r = sn_stream_over(NULL, opt, out);
-    if (r == 0) {
-        sinew_stream *s = *out;
-        sn_transport_socket(&s->socket, fd);
-        s->transport = &s->socket;
-    }
+    int r = open_over(NULL, opt, out);
+    if (r == 0)
+        sn_transport_socket(&(*out)->socket, fd);
     return r;
 }
 
@@ -131,10 +136,10 @@ int sinew_stream_open_pair(int read_fd, int write_fd, const sinew_stream_options
         return -EBADF;
     if (read_fd == write_fd && is_stream_socket(read_fd))
         return sinew_stream_open(read_fd, opt, out);
-    sn_transport *t = sn_transport_pair(read_fd, write_fd);
+    sinew_transport *t = sn_transport_pair(read_fd, write_fd);
     if (!t)
         return -ENOMEM;
-    r = sn_stream_over(t, opt, out);
+    r = open_over(t, opt, out);
     if (r != 0)
         free(t);
     return r;
@@ -175,7 +180,7 @@ sn_stream_todo sn_stream_next(sinew_stream *s)
     bool end = s->ending || (s->closing && s->transport->ops->says_goodbye);
     if (end && !s->end_said && !s->lost && !s->aborted) {
         s->busy = true;
-        return SN_STREAM_SAY_END;
+        return s->closing ? SN_STREAM_SAY_GOODBYE : SN_STREAM_SAY_END;
     }
     if (!s->closing)
         return SN_STREAM_NOTHING;
@@ -195,6 +200,11 @@ static void stream_free(sinew_stream *s)
              "sinew_stream_unref: the last reference was dropped while somebody is in a call of the stream");
     if (s->received.data)
         sn_received_release(&s->received);
+    for (sinew_transport *t = s->transport, *below; t; t = below) {
+        below = t->below;
+        if (t->ops->free)
+            t->ops->free(t);
+    }
     free(s->block);
     free(s);
 }
@@ -202,20 +212,21 @@ static void stream_free(sinew_stream *s)
 /* One step of sn_stream_act: what follows it. */
 static sn_stream_todo act_once(sinew_stream *s, sn_stream_todo todo, bool wait)
 {
-    sn_transport *t = s->transport;
-    bool later = false;
+    sinew_transport *t = s->transport;
+    bool end = todo == SN_STREAM_SAY_END || todo == SN_STREAM_SAY_GOODBYE, later = false;
     switch (todo) {
     case SN_STREAM_STOP_RECEIVING:
-        t->ops->stop(t, SN_STOP_RECEIVING);
+        t->ops->stop(t, SINEW_STOP_RECEIVING);
         break;
     case SN_STREAM_STOP:
-        t->ops->stop(t, SN_STOP);
+        t->ops->stop(t, SINEW_STOP);
         break;
     case SN_STREAM_STOP_HARD:
-        t->ops->stop(t, SN_STOP_HARD);
+        t->ops->stop(t, SINEW_STOP_HARD);
         break;
     case SN_STREAM_SAY_END:
-        later = t->ops->shutdown(t, wait) == -EAGAIN && !wait && sn_stream_send_later(s);
+    case SN_STREAM_SAY_GOODBYE:
+        later = t->ops->shutdown(t, wait, todo == SN_STREAM_SAY_GOODBYE) == -EAGAIN && !wait;
         break;
     case SN_STREAM_CLOSE:
         t->ops->close(t);
@@ -226,11 +237,16 @@ static sn_stream_todo act_once(sinew_stream *s, sn_stream_todo todo, bool wait)
     }
     sn_waiting *wake = NULL;
     bool biased = sn_stream_lock(s);
-    if (todo == SN_STREAM_SAY_END || todo == SN_STREAM_CLOSE)
+    while (later && !sn_load(&s->flusher, relaxed)) { /* or one came while this was busy, and is gone */
+        sn_stream_unlock(s, biased);
+        later = sn_stream_send_later(s);
+        biased = sn_stream_lock(s);
+    }
+    if (end || todo == SN_STREAM_CLOSE)
         s->busy = false;
     else
         s->stopping = false;
-    if (todo == SN_STREAM_SAY_END)
+    if (end)
         s->end_said = !later;
     if (todo == SN_STREAM_CLOSE) {
         s->closed = true;
@@ -432,7 +448,8 @@ int sinew_stream_peer(sinew_stream *s, char *text, size_t size)
     socklen_t length = sizeof a;
     memset(&a, 0, sizeof a);
     bool biased = sn_stream_lock(s); /* or the descriptor might be closed, and another one by now */
-    int r = s->fd_closed ? -ENOTCONN : getpeername(s->transport->read_fd, &a.any, &length) == 0 ? 0 : -errno;
+    bool none = s->fd_closed || s->transport->read_fd < 0;
+    int r = none ? -ENOTCONN : getpeername(s->transport->read_fd, &a.any, &length) == 0 ? 0 : -errno;
     sn_stream_unlock(s, biased);
     if (r < 0)
         return r;

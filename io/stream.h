@@ -25,7 +25,7 @@ typedef struct sn_stream_wait {
 } sn_stream_wait;
 
 struct sinew_stream {
-    sn_transport *transport;
+    sinew_transport *transport;
     _Atomic uint32_t references;
 
     /* Whose `reading` it is. */
@@ -66,7 +66,7 @@ struct sinew_stream {
     _Atomic(sinew_task *) flusher;
     sn_waitq drainers, closers;
 
-    sn_transport socket; /* where `transport` is a plain socket */
+    sinew_transport socket; /* where `transport` is a plain socket */
 };
 
 /* What is to be done outside of the lock. */
@@ -76,12 +76,10 @@ typedef enum sn_stream_todo {
     SN_STREAM_STOP,
     SN_STREAM_STOP_HARD,
     SN_STREAM_SAY_END,
+    SN_STREAM_SAY_GOODBYE, /* the same, and nothing will be read any more */
     SN_STREAM_CLOSE,
     SN_STREAM_FREE,
 } sn_stream_todo;
-
-/* Makes a stream over a transport, which it owns from now on; on failure that stays the caller's. */
-int sn_stream_over(sn_transport *transport, const sinew_stream_options *opt, sinew_stream **out);
 
 SN_INLINE bool sn_stream_lock(sinew_stream *s)
 {
@@ -139,6 +137,10 @@ int sn_stream_append(sinew_stream *s, const struct iovec *pieces, int count, siz
  * holds it) or an error. `error`: the connection is lost. Tasks only. */
 int sn_stream_hold(sinew_stream *s);
 void sn_stream_release(sinew_stream *s, int error);
+
+/* What every reading call begins and ends with: 0, -EINVAL, -EPERM, -EBUSY. */
+int sn_stream_begin_reading(sinew_stream *s);
+void sn_stream_end_reading(sinew_stream *s);
 
 /* Sends what goes without waiting, drops the rest, and closes. */
 void sn_stream_give_up(sinew_stream *s);

@@ -110,7 +110,7 @@ static ssize_t leave(sinew_stream *s, ssize_t n)
 /* Waits for more bytes. > 0: there are; 0: the end; or an error. */
 static ssize_t fill(sinew_stream *s, bool idle)
 {
-    sn_transport *t = s->transport;
+    sinew_transport *t = s->transport;
     ssize_t n;
     if (s->have == 0) {
         let_go(s);
@@ -158,6 +158,16 @@ static ssize_t end(sinew_stream *s, ssize_t result)
     sn_tsan_release(&s->reading);
     sn_store(&s->reading, 0, release); /* partner: the exchange in begin */
     return result;
+}
+
+int sn_stream_begin_reading(sinew_stream *s)
+{
+    return begin(s);
+}
+
+void sn_stream_end_reading(sinew_stream *s)
+{
+    end(s, 0);
 }
 
 ssize_t sinew_stream_read(sinew_stream *s, void *buffer, size_t n)

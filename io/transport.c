@@ -36,7 +36,7 @@ bool sn_transport_try_again(int fd, short events, intptr_t *r)
     return ready >= 0;
 }
 
-static int socket_receive(sn_transport *t, sn_received *r)
+static int socket_receive(sinew_transport *t, sn_received *r)
 {
     intptr_t n;
     do
@@ -45,7 +45,7 @@ static int socket_receive(sn_transport *t, sn_received *r)
     return (int)told_apart(t->read_fd, n);
 }
 
-static ssize_t socket_receive_into(sn_transport *t, void *buffer, size_t n)
+static ssize_t socket_receive_into(sinew_transport *t, void *buffer, size_t n)
 {
     intptr_t r;
     do
@@ -54,7 +54,7 @@ static ssize_t socket_receive_into(sn_transport *t, void *buffer, size_t n)
     return told_apart(t->read_fd, r);
 }
 
-static ssize_t socket_send(sn_transport *t, const struct iovec *pieces, int count, bool wait)
+static ssize_t socket_send(sinew_transport *t, const struct iovec *pieces, int count, bool wait)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
     if (wait) {
@@ -88,7 +88,7 @@ static intptr_t splice_now(int pipe, int fd, size_t n)
     return r;
 }
 
-static ssize_t socket_send_pipe(sn_transport *t, int pipe, size_t n)
+static ssize_t socket_send_pipe(sinew_transport *t, int pipe, size_t n)
 {
     intptr_t r;
     do
@@ -97,27 +97,28 @@ static ssize_t socket_send_pipe(sn_transport *t, int pipe, size_t n)
     return told_apart(t->write_fd, r);
 }
 
-static int socket_shutdown(sn_transport *t, bool wait)
+static int socket_shutdown(sinew_transport *t, bool wait, bool last)
 {
     (void)wait;
+    (void)last;
     return shutdown(t->write_fd, SHUT_WR) == 0 ? 0 : -errno;
 }
 
 /* A TCP connection is broken off by connecting it to nowhere: the peer is sent a reset, and no end before that, which
  * it would take for ours; whoever waits here is told, too. A unix socket knows no such thing. */
-static void socket_stop(sn_transport *t, sn_stop how)
+static void socket_stop(sinew_transport *t, sinew_stop how)
 {
     const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-    if (how != SN_STOP_HARD || connect(t->read_fd, &nowhere, sizeof nowhere) != 0)
-        shutdown(t->read_fd, how == SN_STOP_RECEIVING ? SHUT_RD : SHUT_RDWR);
+    if (how != SINEW_STOP_HARD || connect(t->read_fd, &nowhere, sizeof nowhere) != 0)
+        shutdown(t->read_fd, how == SINEW_STOP_RECEIVING ? SHUT_RD : SHUT_RDWR);
 }
 
-static void socket_close(sn_transport *t)
+static void socket_close(sinew_transport *t)
 {
     close(t->read_fd); /* without a linger time it never waits */
 }
 
-static const sn_transport_ops socket_ops = {
+static const sinew_transport_ops socket_ops = {
     .receive = socket_receive,
     .receive_into = socket_receive_into,
     .send = socket_send,
@@ -127,7 +128,7 @@ static const sn_transport_ops socket_ops = {
     .close = socket_close,
 };
 
-void sn_transport_socket(sn_transport *t, int fd)
+void sn_transport_socket(sinew_transport *t, int fd)
 {
-    *t = (sn_transport){.ops = &socket_ops, .read_fd = fd, .write_fd = fd};
+    *t = (sinew_transport){.ops = &socket_ops, .read_fd = fd, .write_fd = fd};
 }

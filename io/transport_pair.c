@@ -32,7 +32,7 @@ typedef enum kind { PIPE, SOCKET, OTHER } kind;
 enum { PIPE_AT_ONCE = 65536 }; /* a pipe that is emptied as fast as it is filled must not keep the worker */
 
 typedef struct pair {
-    sn_transport transport;
+    sinew_transport transport;
     kind written; /* what write_fd is */
     ck_spinlock_t lock;
     bool stopped[SIDES];
@@ -179,7 +179,7 @@ static intptr_t run_stoppable(transfer *x)
     return x->result;
 }
 
-static int pair_receive(sn_transport *t, sn_received *r)
+static int pair_receive(sinew_transport *t, sn_received *r)
 {
     pair *p = (pair *)(void *)t;
     if (t->read_fd < 0)
@@ -188,7 +188,7 @@ static int pair_receive(sn_transport *t, sn_received *r)
     return (int)run_stoppable(&x);
 }
 
-static ssize_t pair_receive_into(sn_transport *t, void *buffer, size_t n)
+static ssize_t pair_receive_into(sinew_transport *t, void *buffer, size_t n)
 {
     pair *p = (pair *)(void *)t;
     if (t->read_fd < 0)
@@ -197,7 +197,7 @@ static ssize_t pair_receive_into(sn_transport *t, void *buffer, size_t n)
     return run_stoppable(&x);
 }
 
-static ssize_t pair_send(sn_transport *t, const struct iovec *pieces, int count, bool wait)
+static ssize_t pair_send(sinew_transport *t, const struct iovec *pieces, int count, bool wait)
 {
     pair *p = (pair *)(void *)t;
     if (t->write_fd < 0)
@@ -209,9 +209,10 @@ static ssize_t pair_send(sn_transport *t, const struct iovec *pieces, int count,
 }
 
 /* The end of a pipe is its close; of a terminal there is none. */
-static int pair_shutdown(sn_transport *t, bool wait)
+static int pair_shutdown(sinew_transport *t, bool wait, bool last)
 {
     (void)wait;
+    (void)last;
     if (t->write_fd >= 0 && t->write_fd != t->read_fd) {
         if (shutdown(t->write_fd, SHUT_WR) == 0)
             return 0;
@@ -233,29 +234,34 @@ static void stop_side(pair *p, int side)
     sinew_detach(t);
 }
 
-static void pair_stop(sn_transport *t, sn_stop how)
+static void pair_stop(sinew_transport *t, sinew_stop how)
 {
     stop_side((pair *)(void *)t, READING);
-    if (how != SN_STOP_RECEIVING)
+    if (how != SINEW_STOP_RECEIVING)
         stop_side((pair *)(void *)t, WRITING);
 }
 
-static void pair_close(sn_transport *t)
+static void pair_close(sinew_transport *t)
 {
     if (t->read_fd >= 0)
         close(t->read_fd);
     if (t->write_fd >= 0 && t->write_fd != t->read_fd)
         close(t->write_fd);
+}
+
+static void pair_free(sinew_transport *t)
+{
     free(t);
 }
 
-static const sn_transport_ops pair_ops = {
+static const sinew_transport_ops pair_ops = {
     .receive = pair_receive,
     .receive_into = pair_receive_into,
     .send = pair_send,
     .shutdown = pair_shutdown,
     .stop = pair_stop,
     .close = pair_close,
+    .free = pair_free,
 };
 
 static kind kind_of(int fd)
@@ -266,7 +272,7 @@ static kind kind_of(int fd)
     return S_ISFIFO(status.st_mode) ? PIPE : S_ISSOCK(status.st_mode) ? SOCKET : OTHER;
 }
 
-sn_transport *sn_transport_pair(int read_fd, int write_fd)
+sinew_transport *sn_transport_pair(int read_fd, int write_fd)
 {
     pair *p = malloc(sizeof *p);
     if (!p)

@@ -16,6 +16,8 @@
 #include "runtime/atomic.h"
 #include "runtime/fiber.h"
 
+#include <sinew/transport.h>
+
 #include <sys/queue.h>
 
 typedef struct sn_driver sn_driver;
@@ -88,11 +90,8 @@ typedef struct sn_op {
     sinew_time again_at, pause;
 } sn_op;
 
-/* What arrived, in a buffer of a driver's. */
-typedef struct sn_received {
-    char *data;
-    sn_driver *owner; /* it is to be given back to that one; NULL: from malloc */
-} sn_received;
+/* What arrived, in a buffer of a driver's: `owner` is the one it is to be given back to; NULL: from malloc. */
+typedef sinew_received sn_received;
 
 /* A result that says: not here; a plain thread is to make the system call (`plain`). */
 #define SN_OP_ELSEWHERE INT_MIN
