@@ -3,7 +3,7 @@
  * From OpenSSL's errors to a number and a sentence. The first entry of the queue is the cause; the ones after it tell
  * how it came up.
  */
-#include "tls/tls.h"
+#include "io/tls/tls.h"
 
 #include <openssl/err.h>
 #include <openssl/sslerr.h>

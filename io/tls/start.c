@@ -3,7 +3,7 @@
  * Handshakes: on a stream that is there, on one that is dialled, in the task of a server's connection. And what can be
  * asked afterwards.
  */
-#include "tls/tls.h"
+#include "io/tls/tls.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>

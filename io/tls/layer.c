@@ -18,7 +18,7 @@
  * that is closed then reads on, for close_wait at most, until the peer has ended the session too: a socket that is
  * closed with unread data in it (session tickets, say) resets the connection, and what we sent last is lost.
  */
-#include "tls/tls.h"
+#include "io/tls/tls.h"
 
 #include <openssl/err.h>
 #include <stdlib.h>

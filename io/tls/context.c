@@ -3,7 +3,7 @@
  * Contexts: options, and the SSL_CTX that was made from them. A reload makes another SSL_CTX from the same options;
  * sessions hold the one they began with.
  */
-#include "tls/tls.h"
+#include "io/tls/tls.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>

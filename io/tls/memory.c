@@ -21,7 +21,7 @@
  *   impossible: a2 finds it taken and s2 finds nothing. All four are read-modify-writes or sequentially consistent, and
  *   `sending` is a lock: if a2 comes before s1, a1 comes before s2.
  */
-#include "tls/tls.h"
+#include "io/tls/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
