@@ -5,46 +5,35 @@
 #include <stdio.h>
 
 /* show */
-static intptr_t echo(void *arg)
+static intptr_t echo(sinew_stream *s, void *arg)
 {
-    int fd = (int)(intptr_t)arg;
-    char buffer[1024];
+    (void)arg;
+    const char *data;
     ssize_t n;
-    while ((n = sinew_recv(fd, buffer, sizeof buffer, 0)) > 0)
-        if (sinew_send_all(fd, buffer, (size_t)n) < 0)
-            break;
-    sinew_close(fd);
-    return 0; /* the trouble of one connection is its own */
-}
-
-static intptr_t serve(void *arg)
-{
-    int listener = (int)(intptr_t)arg;
-    sinew_group connections;
-    sinew_group_init(&connections);
-    int fd;
-    while ((fd = sinew_accept(listener, NULL, NULL, 0)) >= 0)
-        if (sinew_group_spawn(&connections, echo,
-                              (void *)(intptr_t)fd) < 0)
-            sinew_close(fd);
-    sinew_group_wait(&connections);
-    return fd; /* -ECANCELED */
+    while ((n = sinew_stream_peek(s, &data)) > 0) {
+        sinew_stream_write(s, data, (size_t)n);
+        sinew_stream_consume(s, (size_t)n);
+        sinew_stream_drain(s);
+    }
+    return 0; /* the stream is closed when this returns */
 }
 
 static int client(int port)
 {
-    char address[32], answer[16];
+    char address[32], answer[5];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    int fd = sinew_dial(address);
-    if (fd < 0)
-        return fd;
-    ssize_t r = sinew_send_all(fd, "hello", 5);
+    sinew_stream *s;
+    int r = sinew_stream_dial(address, NULL, &s);
+    if (r < 0)
+        return r;
+    sinew_stream_write(s, "hello", 5);
+    r = sinew_stream_read_exactly(s, answer, 5);
     if (r == 0)
-        r = sinew_recv(fd, answer, 5, MSG_WAITALL);
-    if (r == 5)
         printf("%.5s\n", answer);
-    sinew_close(fd);
-    return r < 0 ? (int)r : 0;
+    sinew_stream_close(s);
+    sinew_stream_wait_closed(s);
+    sinew_stream_unref(s);
+    return r;
 }
 /* end */
 
@@ -52,15 +41,15 @@ static intptr_t program(void *arg)
 {
     (void)arg;
     /* show */
+    sinew_server *server;
     int listener = sinew_listen("127.0.0.1:0", NULL);
-    if (listener < 0)
-        return listener;
-    sinew_task *server =
-        sinew_spawn(serve, (void *)(intptr_t)listener);
-    int r = client(sinew_local_port(listener));
-    sinew_cancel(server);
-    sinew_await(server);
-    sinew_close(listener);
+    int r = sinew_server_start(listener, NULL, echo, NULL, &server);
+    if (r < 0)
+        return r;
+    r = client(sinew_server_port(server));
+    sinew_server_close(server);
+    sinew_server_wait_closed(server);
+    sinew_server_free(server);
     /* end */
     return r;
 }
