@@ -106,10 +106,10 @@ SINEW_API ssize_t sinew_sendmsg(int fd, const struct msghdr *message, int flags)
 
 /*
  * As sinew_send, but the kernel sends from `buf` itself instead of a copy, and the call returns when it has let go of
- * it: when the peer has acknowledged the bytes. Worth its while from some ten thousand bytes on. A cancel ends the wait
- * for room in the socket; bytes that the socket has already taken are waited for, however long a peer that has stopped
- * reading takes: sinew_shutdown and a reset end that. Where the kernel or the kind of socket has no such thing, it is
- * sinew_send.
+ * it: when the peer has acknowledged the bytes. Worth its while from some ten thousand bytes on. A cancel or timeout
+ * ends the wait for room in the socket; what the socket has taken by then is waited for all the same, and a peer that
+ * has stopped reading can make that last until the connection is reset: for peers that are not trusted set
+ * TCP_USER_TIMEOUT, or use sinew_send. Where the kernel or the kind of socket has no such thing, it is sinew_send.
  */
 SINEW_API ssize_t sinew_send_zc(int fd, const void *buf, size_t len, int flags);
 

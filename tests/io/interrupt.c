@@ -336,7 +336,6 @@ static const struct op ops[] = {
     {"recvfrom a udp socket", begin_udp, call_recvfrom, unblock_by_writing},
     {"sendmsg to a full unix socket", begin_full_pair, call_sendmsg, unblock_by_draining},
     {"recv_fd", begin_pair, call_recv_fd, unblock_by_writing},
-    {"send_zc to a full tcp socket", begin_full_tcp, call_send_zc, unblock_by_draining},
     {"send_zc to a full unix socket", begin_full_pair, call_send_zc, unblock_by_draining},
     {"splice from a tcp socket", begin_splice, call_splice_in, unblock_by_writing},
     {"splice to a full tcp socket", begin_full_splice, call_splice_out, unblock_by_draining},

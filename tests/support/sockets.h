@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,15 +24,29 @@ static inline void set_nonblocking(int fd, bool on)
     fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
+/* Is something of a TCP connection still on its way? What it leaves behind when it arrives is room. */
+static inline bool in_flight(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_unacked > 0;
+}
+
 /* Fills a pipe or socket until it takes no more; leaves it blocking. */
 static inline void fill(int fd)
 {
     static const char block[4096];
+    bool flying, more;
     set_nonblocking(fd, true);
-    while (write(fd, block, sizeof block) > 0)
-        ;
-    while (write(fd, block, 1) > 0)
-        ;
+    do {
+        flying = in_flight(fd);
+        for (more = false; write(fd, block, sizeof block) > 0; more = true)
+            ;
+        for (; write(fd, block, 1) > 0; more = true)
+            ;
+        if (flying && !more)
+            usleep(100);
+    } while (flying || more);
     set_nonblocking(fd, false);
 }
 
