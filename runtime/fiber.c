@@ -34,7 +34,7 @@ SN_INLINE sn_fiber *arrive(sn_transfer t)
 #endif
 #if SN_TSAN
     void *context = w->fiber->tsan_context;
-    __tsan_switch_to_fiber(context ? context : w->sched.tsan_context, 1);
+    sn_tsan_switch(context ? context : w->sched.tsan_context);
     if (context)
         sn_tsan_acquire(&w->sched);
 #endif

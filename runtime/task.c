@@ -185,7 +185,7 @@ intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
     void *outer = f->tsan_context;
     void *own = __tsan_create_fiber(0);
     f->tsan_context = own;
-    __tsan_switch_to_fiber(own, 1);
+    sn_tsan_switch(own);
     sn_tsan_acquire(t);
     sn_tsan_acquire(&sn_worker_self()->sched);
     sn_tsan_acquire((char *)f + 1); /* tasks that use one stack one after the other are ordered by it */
@@ -196,7 +196,7 @@ intptr_t sn_task_body(sn_fiber *f, sinew_task *t)
         sn_tsan_release(f->side_caller); /* who runs it by a side call takes the result without a handle */
     sn_tsan_release(f->runtime);         /* every task ends before sinew_run returns */
     f->tsan_context = outer;
-    __tsan_switch_to_fiber(outer ? outer : sn_worker_self()->sched.tsan_context, 1);
+    sn_tsan_switch(outer ? outer : sn_worker_self()->sched.tsan_context);
     __tsan_destroy_fiber(own);
     return result;
 }
