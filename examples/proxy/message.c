@@ -25,6 +25,8 @@ static int append(message *m, const char *at, size_t len)
         return 0;
     if (len >= settings.header_bytes - m->text_used) /* there is always room for the end of a string */
         return refuse(m, m->has_first ? 431 : 414);
+    if (memchr(at, '\0', len)) /* llhttp lets it through in a reason; here it ends a string */
+        return refuse(m, 400);
     memcpy(m->text + m->text_used, at, len);
     m->text_used += len;
     return 0;
