@@ -52,21 +52,77 @@ needs()
 
 read -ra strict <<<"-Wall -Wextra -Werror $SINEW_SANITIZE_FLAGS"
 
-case $way in
-exports)
-    # Every public function is there, and nothing else is.
-    nm -D --defined-only "$lib/libsinew.so" | awk '{ print $NF }' | sort -u >exported
-    grep -rhoE 'SINEW_API [^()]*\bsinew_[a-z0-9_]+\(' "$prefix/include" | grep -oE 'sinew_[a-z0-9_]+\($' |
-        tr -d '(' | sort -u >declared
+# exports <library> <header>...: every public function is there, and nothing else is.
+exports()
+{
+    local library=$1 missing surplus
+    shift
+    nm -D --defined-only "$lib/$library" | awk '{ print $NF }' | sort -u >exported
+    grep -hoE 'SINEW_API [^()]*\bsinew_[a-z0-9_]+\(' "$@" | grep -oE 'sinew_[a-z0-9_]+\($' | tr -d '(' | sort -u >declared
     [ -s declared ] || fail "found no declaration"
     missing=$(comm -13 exported declared)
     surplus=$(comm -23 exported declared)
-    [ -z "$missing" ] || fail "declared but not in libsinew.so: $missing"
-    [ -z "$surplus" ] || fail "in libsinew.so but in no public header: $surplus"
+    [ -z "$missing" ] || fail "declared but not in $library: $missing"
+    [ -z "$surplus" ] || fail "in $library but in no public header: $surplus"
+}
+
+case $way in
+exports)
+    mapfile -t headers < <(find "$prefix/include" -name '*.h' ! -name tls.h)
+    exports libsinew.so "${headers[@]}"
     needs "$lib/libsinew.so" libboost && fail "libsinew.so needs a Boost library to run"
     # The tool is only there where libdw was.
     [ ! -e "$prefix/bin/sinew" ] || "$prefix/bin/sinew" --version >/dev/null || fail "the program sinew does not run"
+    needs "$lib/libsinew.so" libssl && fail "libsinew.so needs OpenSSL to run"
     readelf -d "$lib/libsinew.so" | grep -q 'SONAME.*\[libsinew\.so\.0\]' || fail "the soname is not libsinew.so.0"
+    ;;
+tls)
+    exports libsinew-tls.so "$prefix/include/sinew/tls.h"
+    readelf -d "$lib/libsinew-tls.so" | grep -q 'SONAME.*\[libsinew-tls\.so\.0\]' ||
+        fail "the soname is not libsinew-tls.so.0"
+    cat >tls.c <<'END'
+#include <sinew.h>
+#include <sinew/tls.h>
+#include <stdio.h>
+
+static intptr_t program(void *arg)
+{
+    (void)arg;
+    sinew_tls_context *context;
+    sinew_tls_reason why;
+    sinew_tls_context_options opt = {.ca_directory = "/", .why = &why};
+    intptr_t r = sinew_tls_context_new(&opt, &context);
+    sinew_tls_context_unref(context);
+    printf("%s", r == 0 ? "25" : why.text);
+    return r;
+}
+
+int main(void) { return (int)sinew_run(program, NULL); }
+END
+    read -ra flags <<<"$("$PKG_CONFIG" --cflags --libs sinew-tls)"
+    "$CC" "${strict[@]}" tls.c -o shared "${flags[@]}"
+    needs shared libssl && fail "a program with the shared library needs OpenSSL by itself"
+    LD_LIBRARY_PATH=$lib run ./shared
+    read -ra flags <<<"$("$PKG_CONFIG" --cflags --libs --static sinew-tls)"
+    flags=("${flags[@]/#-lsinew-tls/-l:libsinew-tls.a}")
+    "$CC" "${strict[@]}" tls.c -o static "${flags[@]/%-lsinew/-l:libsinew.a}"
+    needs static libsinew && fail "the program is not linked with the static libraries"
+    run_static ./static
+    cat >CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.25)
+project(app LANGUAGES C)
+find_package(sinew 0.1 REQUIRED COMPONENTS tls)
+foreach(kind tls tls_static)
+    add_executable(c_${kind} tls.c)
+    target_link_libraries(c_${kind} PRIVATE sinew::${kind})
+endforeach()
+END
+    "$CMAKE" -S . -B build -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$CC" -DCMAKE_C_FLAGS="${strict[*]}" \
+        >log 2>&1 || fail "$(cat log)"
+    "$CMAKE" --build build >log 2>&1 || fail "$(cat log)"
+    run build/c_tls
+    run_static build/c_tls_static
+    needs build/c_tls_static libsinew && fail "sinew::tls_static is not the static library"
     ;;
 pkg-config)
     read -ra flags <<<"$("$PKG_CONFIG" --cflags --libs sinew)"
@@ -116,7 +172,7 @@ END
     needs build/c_sinew_static libsinew && fail "sinew::sinew_static is not the static library"
     ;;
 *)
-    fail "exports, pkg-config, pkg-config-static or cmake, please"
+    fail "exports, pkg-config, pkg-config-static, cmake or tls, please"
     ;;
 esac
 exit 0

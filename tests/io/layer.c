@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: what sinew/transport.h promises to those who put a layer under a stream, or a stream over something of their own.
- * Method: a layer that changes every byte and keeps count of its calls, and a transport without any descriptor. The
- * layer that matters, TLS, has tests of its own.
+ * Goal: what sinew/transport.h promises to those who put a layer under a stream, or a stream over something of their
+ * own. Method: a layer that changes every byte and keeps count of its calls, and a transport without any descriptor.
+ * The layer that matters, TLS, has tests of its own.
  */
 #include <sinew/transport.h>
 
@@ -264,8 +264,8 @@ static intptr_t put(void *arg)
 
 IN_RUNTIME(a_beginning_that_fails_is_the_end_of_the_connection)
 {
-    static const int results[] = {-EPROTO, -EACCES, -EAGAIN, -EPIPE}, lost[] = {-EPROTO, -EACCES, -ECONNABORTED,
-                                                                               -ECONNABORTED};
+    static const int results[] = {-EPROTO, -EACCES, -EAGAIN, -EPIPE},
+                     lost[] = {-EPROTO, -EACCES, -ECONNABORTED, -ECONNABORTED};
     for (size_t i = 0; i < 4; i++) {
         sinew_stream *s[2];
         char byte;
