@@ -16,7 +16,6 @@
 #include <sinew/blocking.h>
 
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
