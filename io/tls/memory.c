@@ -64,6 +64,12 @@ void sn_tls_keep(sn_tls_input *in)
     in->at = copy;
 }
 
+/* A connection that was broken off from this side has ended; only the peer is told of a reset. */
+static ssize_t end_of(sn_tls *t, ssize_t n)
+{
+    return n == -ECONNRESET && atomic_load(&t->stopped) ? 0 : n;
+}
+
 ssize_t sn_tls_fetch(sn_tls *t)
 {
     if (t->arrived.have > 0)
@@ -74,7 +80,7 @@ ssize_t sn_tls_fetch(sn_tls *t)
     if (t->missing <= RECEIVE_SMALL) {
         n = below->ops->receive(below, &received);
         if (n <= 0)
-            return n;
+            return end_of(t, n);
     } else {
         received.data = malloc(RECEIVE_LARGE);
         if (!received.data)
@@ -82,7 +88,7 @@ ssize_t sn_tls_fetch(sn_tls *t)
         n = below->ops->receive_into(below, received.data, RECEIVE_LARGE);
         if (n <= 0) {
             free(received.data);
-            return n;
+            return end_of(t, n);
         }
     }
     t->arrived = (sn_tls_input){.received = received, .at = received.data, .have = (size_t)n};
