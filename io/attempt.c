@@ -4,6 +4,7 @@
 
 #include "io/plain.h"
 #include "io/receive.h"
+#include "io/sigpipe.h"
 
 #include <ck_spinlock.h>
 #include <fcntl.h>
@@ -453,6 +454,16 @@ static int splice_ready(sn_op *op, bool small)
     return (int)moved;
 }
 
+/* No signal for a reader that is gone, as with io_uring, whose threads splice. */
+static int splice_quietly(sn_op *op, bool small)
+{
+    sn_sigpipe_held held;
+    sn_sigpipe_hold(&held);
+    int r = splice_ready(op, small);
+    sn_sigpipe_let_go(&held);
+    return r;
+}
+
 static int attempt_splice(sn_op *op)
 {
     const sn_splice *s = op->buffer;
@@ -474,7 +485,7 @@ static int attempt_splice(sn_op *op)
     else if ((in != KIND_PIPE && in != KIND_SOCKET) || (out != KIND_PIPE && out != KIND_SOCKET))
         return SN_OP_ELSEWHERE;
     else
-        r = splice_ready(op, out == KIND_SOCKET && !(out_flags & O_NONBLOCK));
+        r = splice_quietly(op, out == KIND_SOCKET && !(out_flags & O_NONBLOCK));
     if (r == -EAGAIN && !nowait)
         return wait_for(op, in == KIND_PIPE ? s->fd_out : op->fd, in == KIND_PIPE ? EPOLLOUT : EPOLLIN);
     return r == SN_OP_WAIT && nowait ? -EAGAIN : r;
