@@ -42,9 +42,10 @@ static void begin_pause(client *c)
     }
 }
 
-void client_begin(client *c, int fd)
+void client_begin(client *c, int fd, sinew_stream *stream)
 {
     c->fd = fd;
+    c->stream = stream;
     c->stopping = c->brief = false;
     c->date_second = -1;
     c->output_used = 0;
@@ -83,6 +84,37 @@ static bool goes_on(client *c)
     return true;
 }
 
+static ssize_t receive(client *c, void *buf, size_t len)
+{
+    return c->stream ? sinew_stream_read(c->stream, buf, len) : sinew_recv(c->fd, buf, len, 0);
+}
+
+/* A stream takes a copy; that it goes out is waited for piece by piece, so that each is progress. */
+static ssize_t send_some(client *c, const char *data, size_t len, int flags)
+{
+    enum { PIECE = 16384 };
+    if (!c->stream)
+        return sinew_send(c->fd, data, len, flags);
+    int r = sinew_stream_drain(c->stream);
+    if (r < 0)
+        return r;
+    size_t n = len < PIECE ? len : PIECE;
+    r = sinew_stream_write(c->stream, data, n);
+    return r < 0 ? r : (ssize_t)n;
+}
+
+/* At most `count` bytes of a file, from *offset on, which moves. */
+static ssize_t send_some_of_file(client *c, int fd, off_t *offset, size_t count)
+{
+    enum { PIECE = 65536 };
+    if (!c->stream)
+        return sinew_sendfile(c->fd, fd, offset, count);
+    int64_t n = sinew_stream_sendfile(c->stream, fd, *offset, count < PIECE ? count : PIECE);
+    if (n > 0)
+        *offset += n;
+    return n;
+}
+
 ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests)
 {
     if (between_requests) {
@@ -93,17 +125,18 @@ ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests)
     do {
         if (between_requests && c->stopping)
             return -ECANCELED;
-        n = sinew_recv(c->fd, buf, len, 0);
+        n = receive(c, buf, len);
     } while (n == -ECANCELED && goes_on(c));
     c->now = coarse_now();
     return n;
 }
 
-int client_wait(int fd)
+int client_wait(int fd, sinew_stream *stream)
 {
     sinew_timeout scope;
     sinew_timeout_begin(&scope, settings.timeout - CLIENT_BRIEF);
-    int ready = sinew_poll(fd, POLLIN);
+    const char *ignored;
+    int ready = stream ? (int)sinew_stream_peek(stream, &ignored) : sinew_poll(fd, POLLIN);
     int expired = sinew_timeout_end(&scope);
     return expired < 0 ? expired : ready;
 }
@@ -114,7 +147,7 @@ static int send_all(client *c, const char *data, size_t len, int flags)
         /* The first piece mostly goes at once, and what is left of a pause is time enough for that. */
         if (!c->brief)
             begin_step(c);
-        ssize_t n = sinew_send(c->fd, data, len, flags);
+        ssize_t n = send_some(c, data, len, flags);
         if (n < 0) {
             if (n == -ECANCELED && goes_on(c))
                 continue; /* nothing was sent by the call that was cancelled */
@@ -167,7 +200,7 @@ int client_send_file(client *c, int fd, off_t offset, size_t count)
     while (error == 0 && count > 0) {
         begin_step(c);
         size_t piece = count < PIECE ? count : PIECE;
-        ssize_t n = sinew_sendfile(c->fd, fd, &offset, piece);
+        ssize_t n = send_some_of_file(c, fd, &offset, piece);
         if (n > 0) {
             count -= (size_t)n;
             progress = (size_t)n < piece;
@@ -204,13 +237,13 @@ const char *client_date_line(client *c)
 
 void client_linger(client *c)
 {
-    if (sinew_shutdown(c->fd, SHUT_WR) < 0)
+    if ((c->stream ? sinew_stream_write_eof(c->stream) : sinew_shutdown(c->fd, SHUT_WR)) < 0)
         return;
     sinew_time limit = c->stopping ? settings.grace : SINEW_S(2);
     client_extend(c, limit < settings.timeout ? limit : settings.timeout);
     /* What was to be sent has been sent: the buffer is free. */
     for (size_t read = 0; read < (size_t)1 << 20;) {
-        ssize_t n = sinew_recv(c->fd, c->output, sizeof c->output, 0);
+        ssize_t n = receive(c, c->output, sizeof c->output);
         if (n <= 0)
             return;
         read += (size_t)n;

@@ -32,8 +32,9 @@
 
 typedef struct client {
     int fd;
-    bool stopping; /* the server stops: this request is the last one */
-    bool brief;    /* the deadline is the end of a pause, CLIENT_BRIEF, and not of a step */
+    sinew_stream *stream; /* with TLS, in place of fd; NULL: none */
+    bool stopping;        /* the server stops: this request is the last one */
+    bool brief;           /* the deadline is the end of a pause, CLIENT_BRIEF, and not of a step */
     sinew_timeout scope;
     sinew_time now;   /* of the last step: a coarse clock, good to some milliseconds and cheap */
     sinew_time moved; /* when the deadline was last set */
@@ -44,7 +45,7 @@ typedef struct client {
 } client;
 
 /* Begins the time limit; end it before the task returns. Never suspends. */
-void client_begin(client *c, int fd);
+void client_begin(client *c, int fd, sinew_stream *stream);
 void client_end(client *c);
 
 /* The client has sent a part of a request: it has settings.timeout for the rest. Never suspends. */
@@ -58,7 +59,7 @@ ssize_t client_recv(client *c, void *buf, size_t len, bool between_requests);
 
 /* Waits until there is something to receive, for the rest of settings.timeout after a pause. > 0, or -ETIMEDOUT,
  * -ECANCELED and others. */
-int client_wait(int fd);
+int client_wait(int fd, sinew_stream *stream);
 
 /* Appends to the output, which is sent when the buffer is full or by client_flush. 0 or an error. */
 int client_write(client *c, const void *data, size_t len);

@@ -4,6 +4,7 @@
 #include "client.h"
 #include "request.h"
 #include "response.h"
+#include "secure.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -111,12 +112,12 @@ static void converse(connection *c)
 }
 
 /* Until the client is done, or says nothing. Returns whether it may say something later. */
-static bool attend(int fd, unsigned long *answered)
+static bool attend(int fd, sinew_stream *stream, unsigned long *answered)
 {
     connection *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (c == MAP_FAILED)
         return false;
-    client_begin(&c->client, fd);
+    client_begin(&c->client, fd, stream);
     request_init(&c->request);
     c->answered = *answered;
     converse(c);
@@ -127,26 +128,46 @@ static bool attend(int fd, unsigned long *answered)
     return quiet;
 }
 
-/* A client that has not asked for anything in all that time is told so. */
-static void say_timeout(int fd)
+/* A client that has not asked for anything in all that time is told so, if that goes at once. */
+static void say_timeout(int fd, sinew_stream *stream)
 {
     static const char answer[] = "HTTP/1.1 408 Request Timeout\r\nServer: sinew\r\nContent-Length: 0\r\n"
                                  "Connection: close\r\n\r\n";
-    (void)sinew_send(fd, answer, sizeof answer - 1,
-                     MSG_DONTWAIT); /* it fits into the socket's buffer, or nobody reads */
+    if (stream)
+        (void)sinew_stream_write(stream, answer, sizeof answer - 1);
+    else
+        (void)sinew_send(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+}
+
+/* What is still buffered goes out if the client takes it in its time. */
+static void end_stream(sinew_stream *stream)
+{
+    sinew_timeout scope;
+    sinew_timeout_begin(&scope, settings.timeout < settings.grace ? settings.timeout : settings.grace);
+    sinew_stream_close(stream);
+    int r = sinew_stream_wait_closed(stream);
+    if (sinew_timeout_end(&scope) < 0 || r < 0)
+        sinew_stream_abort(stream);
+    sinew_stream_unref(stream);
 }
 
 intptr_t serve_connection(void *arg)
 {
     int fd = (int)(intptr_t)arg, ready = 1;
+    sinew_stream *stream = NULL;
     unsigned long answered = 0;
-    while (ready > 0 && attend(fd, &answered)) {
+    if (secure_wanted() && !(stream = secure_accept(fd)))
+        return 0;
+    while (ready > 0 && attend(fd, stream, &answered)) {
         (void)sinew_stack_trim();
-        ready = client_wait(fd);
+        ready = client_wait(fd, stream);
     }
     if (ready == -ETIMEDOUT && answered == 0)
-        say_timeout(fd);
+        say_timeout(fd, stream);
     atomic_fetch_add_explicit(&counters.requests, answered, memory_order_relaxed);
-    sinew_close(fd);
+    if (stream)
+        end_stream(stream);
+    else
+        sinew_close(fd);
     return 0;
 }

@@ -16,11 +16,13 @@
  *     condition.c   conditional requests and ranges
  *     response.c    what is sent back
  *     cache.c       small files in memory
+ *     secure.c      HTTPS
  *
  * What a request costs in the common case, a small file asked for again: one recv, one send, no allocation.
  */
 #include "cache.h"
 #include "connection.h"
+#include "secure.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -130,7 +132,10 @@ static const char usage[] = "usage: http DIR [ADDRESS] [options]\n"
                             "  --max-header BYTES   of a request's line and header together; default 16384\n"
                             "  --max-fields N       in a request's header; default 100\n"
                             "  --max-body BYTES     of a request, which is read and ignored; default 1048576\n"
-                            "  --cache MIB          memory for small files; default 64\n";
+                            "  --cache MIB          memory for small files; default 64\n"
+                            "  --cert FILE          serves HTTPS, with this certificate (PEM, with those between it\n"
+                            "                       and the authority)\n"
+                            "  --key FILE           and its key; default: in the certificate's file\n";
 
 __attribute__((noreturn)) static void wrong_usage(void)
 {
@@ -164,7 +169,8 @@ static void read_arguments(int argc, char **argv, sinew_options *options, const 
         {"workers", required_argument, NULL, 'w'},    {"timeout", required_argument, NULL, 't'},
         {"grace", required_argument, NULL, 'g'},      {"max-header", required_argument, NULL, 'h'},
         {"max-fields", required_argument, NULL, 'f'}, {"max-body", required_argument, NULL, 'b'},
-        {"cache", required_argument, NULL, 'c'},      {0},
+        {"cache", required_argument, NULL, 'c'},      {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},        {0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -186,6 +192,12 @@ static void read_arguments(int argc, char **argv, sinew_options *options, const 
             break;
         case 'b':
             settings.body_bytes = number(optarg, 0, INT64_MAX);
+            break;
+        case 'C':
+            settings.certificate = optarg;
+            break;
+        case 'K':
+            settings.key = optarg;
             break;
         case 'c':
             settings.cache_bytes = number(optarg, 0, 1 << 20) << 20;
@@ -234,6 +246,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "http: cannot open %s: %s\n", dir, strerror(errno));
         return 1;
     }
+    if (settings.key && !settings.certificate)
+        wrong_usage();
+    if (settings.certificate && secure_load(settings.certificate, settings.key) < 0)
+        return 1;
     int listener = sinew_listen(address, NULL);
     if (listener < 0) {
         fprintf(stderr, "http: cannot listen on %s: %s\n", address, strerror(-listener));
@@ -244,5 +260,6 @@ int main(int argc, char **argv)
     if (result < 0)
         fprintf(stderr, "http: %s\n", strerror((int)-result));
     close(settings.root);
+    secure_free();
     return result < 0;
 }

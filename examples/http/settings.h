@@ -12,13 +12,14 @@
 #include <stdint.h>
 
 extern struct settings {
-    int root;               /* the directory that is served, opened */
-    sinew_time timeout;     /* a client has so long for each step: see client.h */
-    sinew_time grace;       /* requests in flight have so long to end when the server stops */
-    size_t header_bytes;    /* request line and header of one request */
-    unsigned header_fields; /* their number */
-    uint64_t body_bytes;    /* a request's body, which is read and thrown away */
-    size_t cache_bytes;     /* all caches together */
+    int root;                      /* the directory that is served, opened */
+    sinew_time timeout;            /* a client has so long for each step: see client.h */
+    sinew_time grace;              /* requests in flight have so long to end when the server stops */
+    size_t header_bytes;           /* request line and header of one request */
+    unsigned header_fields;        /* their number */
+    uint64_t body_bytes;           /* a request's body, which is read and thrown away */
+    size_t cache_bytes;            /* all caches together */
+    const char *certificate, *key; /* of HTTPS; NULL: none */
 } settings;
 
 extern struct counters {

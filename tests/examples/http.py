@@ -313,6 +313,63 @@ def parts_of_files_are_sent():
         assert pathlib.Path(half.name).read_bytes() == FILES["large.bin"]
 
 
+# --- HTTPS ----------------------------------------------------------------------------------------------------------
+
+
+def certificate():
+    """Files of a certificate for localhost and its key."""
+    cert, key = OUTSIDE / "cert.pem", OUTSIDE / "key.pem"
+    if not cert.exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+             key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return str(cert), str(key)
+
+
+def built_with_tls():
+    with programs.Program("http", str(ROOT), "--cert", "/nowhere", "--key", "/nowhere", quiet=True) as program:
+        assert program.end() == 1
+    done = subprocess.run([programs.path_of("http"), str(ROOT), "--cert", "/nowhere"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    if "no TLS" in done.stderr:
+        print("note: this build has no TLS")
+        return False
+    assert "/nowhere" in done.stderr, done.stderr
+    return True
+
+
+def files_are_served_over_tls():
+    if not built_with_tls():
+        return
+    cert, key = certificate()
+    with server("--workers", "2", "--cert", cert, "--key", key) as program:
+        base = f"https://localhost:{program.number}"
+        secure = ["--cacert", cert]
+        for name, content in FILES.items():
+            for version in ("--tls-max", "1.2"), ("--tlsv1.3",):
+                assert curl(*secure, *version, base + quoted(name)) == content, name
+        part = curl(*secure, "--range", "1000-2000000", f"{base}/large.bin")
+        assert part == FILES["large.bin"][1000:2000001]
+        url = f"{base}/hello.txt"
+        assert curl(*secure, url, url, "--write-out", "%{num_connects} ").split() == [b"hello", b"1", b"hello", b"0"]
+        with Client(program.number) as plain:
+            plain.send(f"GET /hello.txt HTTP/1.1\r\n{HOST}\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                plain.reader.read()  # an alert perhaps, and the end
+        assert curl(*secure, url) == b"hello\n"
+
+
+def slow_handshakes_are_cut_off():
+    if not built_with_tls():
+        return
+    cert, key = certificate()
+    with server("--timeout", "1", "--cert", cert, "--key", key) as program:
+        with Client(program.number) as silent, Client(program.number) as half:
+            half.send(b"\x16\x03\x01\x02\x00\x01")
+            assert silent.is_closed() and half.is_closed()
+
+
 def mixed_requests(count):
     """A pipeline of random requests, and for each whether it is HEAD, and its expected status and body."""
     data, expected = [], []
@@ -765,6 +822,8 @@ with server("--workers", "2") as shared:
         a_changed_file_is_noticed,
         what_the_client_has_is_not_sent_again,
         parts_of_files_are_sent,
+        files_are_served_over_tls,
+        slow_handshakes_are_cut_off,
         pipelined_requests_are_answered_in_order,
         requests_may_come_byte_by_byte,
         requests_may_come_in_any_pieces,
