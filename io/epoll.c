@@ -16,10 +16,11 @@
  * under it; they do not block. The first attempt, in submit, is made without: nobody else knows the operation yet.
  *
  * Registration. A descriptor is registered with EPOLLONESHOT, and each operation that begins to wait sets its events
- * again: that costs a system call and asks nothing of what the table believes. A descriptor may have been closed and
- * its number given to another file, which the kernel then does not know (ENOENT: it is added), or to a duplicate of
- * the same, which it does (EEXIST: it is changed). As long as a duplicate lives, here or in a child, the kernel goes on
- * to report a closed descriptor, once, and then no more; what is reported and nobody waits for is passed over.
+ * again: that costs a system call and asks nothing of what the table believes. The descriptor may have been closed and
+ * its number given to another file, which the kernel then does not know (ENOENT). It is added as another generation of
+ * that number; operations that waited for the last one, although that should not be, end with -EBADF before they touch
+ * a file that is not theirs. While a duplicate of the old one lives, here or in a child, the kernel may still report
+ * it, once: that is of an older generation, or nobody waits for it, and is passed over.
  *
  * Fairness. A descriptor's operations are attempted in the order in which they came. A task whose operations never wait
  * must not keep the worker to itself: after ALLOWANCE of them between two polls an operation goes to SOON, its task is
@@ -57,6 +58,7 @@ enum {
 #define PAUSE_FIRST_NS SINEW_US(250)
 #define PAUSE_MOST_NS  SINEW_MS(4)
 #define KEY_WAKE       UINT64_MAX
+#define KEY_SHIFT      32 /* the generation stands above the number */
 
 /* Where an operation is. */
 enum { NOWHERE, WAITING, SOON, LATER };
@@ -65,7 +67,8 @@ typedef TAILQ_HEAD(op_list, sn_op) op_list;
 
 typedef struct descriptor {
     op_list waiting;
-    uint32_t events; /* of all that wait, or have waited since it was last attempted */
+    uint32_t events;     /* of all that wait, or have waited since it was last reported */
+    uint32_t generation; /* how many files have had this number */
 } descriptor;
 
 struct sn_driver {
@@ -114,20 +117,30 @@ static descriptor *make_descriptor(sn_driver *d, int fd)
     return descriptor_of(d, fd);
 }
 
-/* Reports the descriptor once, if one of the events is there or comes. 0 or -errno. */
-static int arm(sn_driver *d, int fd, uint32_t events)
+/* Ends those that waited for a file that has lost its number to another one. */
+static unsigned end_waiting(sn_driver *d, descriptor *t)
 {
-    struct epoll_event e = {.events = events | EPOLLONESHOT, .data.u64 = (uint64_t)fd};
+    unsigned completed = 0;
+    for (sn_op *op; (op = TAILQ_FIRST(&t->waiting)) != NULL; completed++) {
+        TAILQ_REMOVE(&t->waiting, op, link);
+        d->waiting--;
+        sn_op_complete(op, sn_attempt_so_far(op, -EBADF));
+    }
+    return completed;
+}
+
+/* Has the descriptor reported once, if one of the events is there or comes. 0 or -errno. */
+static int arm(sn_driver *d, descriptor *t, int fd, uint32_t events, unsigned *completed)
+{
+    struct epoll_event e = {.events = events | EPOLLONESHOT};
+    e.data.u64 = (uint64_t)t->generation << KEY_SHIFT | (uint32_t)fd;
     if (epoll_ctl(d->epoll, EPOLL_CTL_MOD, fd, &e) == 0)
         return 0;
-    if (errno == ENOENT) {
-        if (epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &e) == 0)
-            return 0;
-        /* Another thread has just added it, under another number's reuse. */
-        if (errno == EEXIST && epoll_ctl(d->epoll, EPOLL_CTL_MOD, fd, &e) == 0)
-            return 0;
-    }
-    return -errno;
+    if (errno != ENOENT)
+        return -errno;
+    *completed += end_waiting(d, t);
+    e.data.u64 = (uint64_t)++t->generation << KEY_SHIFT | (uint32_t)fd;
+    return epoll_ctl(d->epoll, EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : -errno;
 }
 
 /* --- where operations go ---------------------------------------------------------------------------------------- */
@@ -158,17 +171,18 @@ static void go_later(sn_driver *d, sn_op *op)
 }
 
 /* Into the list of the descriptor it waits for. 0, or why not. */
-static int go_waiting(sn_driver *d, sn_op *op)
+static int go_waiting(sn_driver *d, sn_op *op, unsigned *completed)
 {
     descriptor *t = make_descriptor(d, op->wait_fd);
     if (!t)
         return -ENOMEM;
     if (TAILQ_EMPTY(&t->waiting))
         t->events = 0;
-    int r = arm(d, op->wait_fd, t->events | op->wait_events);
+    int r = arm(d, t, op->wait_fd, t->events | op->wait_events, completed);
     if (r != 0)
         return r;
     t->events |= op->wait_events;
+    op->pause = 0;
     op->place = WAITING;
     TAILQ_INSERT_TAIL(&t->waiting, op, link);
     d->waiting++;
@@ -185,13 +199,15 @@ static int attempt(sn_op *op)
     return r;
 }
 
-/* What becomes of an operation, which is nowhere, after an attempt that said `r`. Returns whether it is complete. */
-static bool settle(sn_driver *d, sn_op *op, int r)
+/* What becomes of an operation, which is nowhere, after an attempt that said `r`. Returns how many operations that
+ * completes. */
+static unsigned settle(sn_driver *d, sn_op *op, int r)
 {
+    unsigned completed = 0;
     if (r == SN_OP_WAIT) {
-        int refused = go_waiting(d, op);
+        int refused = go_waiting(d, op, &completed);
         if (refused == 0)
-            return false;
+            return completed;
         /* EPERM: a file, of which there is no readiness. What else epoll refuses (its own limits, or itself) it may
          * take another time. */
         if (refused == -EPERM && op->opcode != SN_OP_POLL)
@@ -201,10 +217,10 @@ static bool settle(sn_driver *d, sn_op *op, int r)
     }
     if (r == SN_OP_LATER) {
         go_later(d, op);
-        return false;
+        return completed;
     }
     sn_op_complete(op, r);
-    return true;
+    return completed + 1;
 }
 
 /* --- events ----------------------------------------------------------------------------------------------------- */
@@ -234,10 +250,11 @@ static bool attempt_again(sn_driver *d, descriptor *t, sn_op *op, unsigned *comp
     return false;
 }
 
-static unsigned reported(sn_driver *d, int fd, uint32_t events)
+static unsigned reported(sn_driver *d, uint64_t key, uint32_t events)
 {
+    int fd = (int)(uint32_t)key;
     descriptor *t = descriptor_of(d, fd);
-    if (!t || TAILQ_EMPTY(&t->waiting))
+    if (!t || TAILQ_EMPTY(&t->waiting) || t->generation != (uint32_t)(key >> KEY_SHIFT))
         return 0;
     unsigned completed = 0;
     uint32_t still = 0;
@@ -254,9 +271,9 @@ static unsigned reported(sn_driver *d, int fd, uint32_t events)
         still |= op->wait_events;
     }
     t->events = still;
-    if (TAILQ_EMPTY(&t->waiting) || arm(d, fd, still) == 0)
+    if (TAILQ_EMPTY(&t->waiting) || arm(d, t, fd, still, &completed) == 0)
         return completed;
-    /* It has been closed meanwhile, or epoll has no room: they find out by themselves. */
+    /* It has been closed meanwhile: they find out by themselves. */
     while (!TAILQ_EMPTY(&t->waiting)) {
         sn_op *op = TAILQ_FIRST(&t->waiting);
         leave_place(d, op);
@@ -271,7 +288,7 @@ static unsigned take_events(sn_driver *d, const struct epoll_event *events, int 
     unsigned completed = 0;
     for (int i = 0; i < count; i++) {
         if (events[i].data.u64 != KEY_WAKE) {
-            completed += reported(d, (int)events[i].data.u64, events[i].events);
+            completed += reported(d, events[i].data.u64, events[i].events);
         } else if (owner) {
             uint64_t value;
             ssize_t n = read(d->wake_fd, &value, sizeof value);
@@ -438,8 +455,10 @@ static unsigned epoll_poll(sn_driver *d, bool light)
 {
     d->allowance = ALLOWANCE;
     ck_spinlock_lock(&d->lock);
+    /* What comes from these lists may keep the worker from ever waiting, and so from seeing events there. */
+    bool listed = !TAILQ_EMPTY(&d->soon) || !TAILQ_EMPTY(&d->later);
     unsigned completed = attempt_lists(d, true);
-    if (!light && d->waiting) {
+    if ((!light || listed) && d->waiting) {
         int n = epoll_wait(d->epoll, d->events, EVENTS, 0);
         completed += take_events(d, d->events, n, true);
     }

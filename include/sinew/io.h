@@ -13,6 +13,11 @@
  * An operation on a regular file or directory that has begun cannot be stopped by the kernel: the call waits for its
  * end, which is one of the disk.
  *
+ * With the epoll driver (sinew_options.driver) calls on terminals, fifos and blocking listeners are made in a thread of
+ * the blocking pool once they will not wait; if another process then comes first and takes what there was, a cancel is
+ * answered only when there is more. Make such a descriptor O_NONBLOCK where it is shared with other processes: it
+ * changes nothing for the calls here, which wait all the same, with either driver.
+ *
  * Transfers may be short, as in POSIX. Lengths over 0x7ffff000 are cut to that, as by read(2). Signals do not interrupt
  * a call. O_NONBLOCK makes no difference, a call waits (and so do connect and accept); who wants -EAGAIN instead says
  * so in the call, by MSG_DONTWAIT. Do not close a descriptor that another task is using: that one may go on waiting, or
