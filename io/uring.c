@@ -654,6 +654,7 @@ static void uring_kicked(sn_driver *d)
 const sn_driver_ops sn_driver_uring = {
     .name = "io_uring",
     .opens_at_once = true,
+    .splices = true,
     .plain = sn_op_plain,
     .open = uring_open,
     .close = uring_close,

@@ -308,8 +308,14 @@ static void unblock_by_connecting(struct place *p)
     CHECK_EQ(connect(p->peer, (struct sockaddr *)&p->address, p->address_len), 0);
 }
 
+/* Also of those who filled the queue and still try: they would fill it again. */
 static void unblock_by_accepting(struct place *p)
 {
+    for (size_t i = 0; i < sizeof p->extra / sizeof p->extra[0]; i++)
+        if (p->extra[i] >= 0) {
+            close(p->extra[i]);
+            p->extra[i] = -1;
+        }
     accept_all(p->fd);
 }
 
