@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tests/support/run.h>
@@ -88,6 +89,45 @@ static void call_everything_without_a_task(sinew_task *task)
     CHECK(sinew_now() > 0);
 }
 
+static void call_more_io_without_a_task(const int p[2])
+{
+    char c = 'c';
+    int pair[2];
+    off_t at = 0;
+    struct iovec part = {&c, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct statx status;
+    sinew_address address;
+    sinew_dir *dir;
+    CHECK_EQ(sinew_readv(p[0], &part, 1), -EPERM);
+    CHECK_EQ(sinew_writev(p[1], &part, 1), -EPERM);
+    CHECK_EQ(sinew_preadv(p[0], &part, 1, 0), -EPERM);
+    CHECK_EQ(sinew_pwritev(p[1], &part, 1, 0), -EPERM);
+    CHECK_EQ(sinew_splice(p[0], NULL, p[1], NULL, 1, 0), -EPERM);
+    CHECK_EQ(sinew_pipe(pair, 0), -EPERM);
+    CHECK_EQ(sinew_socketpair(AF_UNIX, SOCK_STREAM, 0, pair), -EPERM);
+    CHECK_EQ(sinew_recvmsg(p[0], &message, 0), -EPERM);
+    CHECK_EQ(sinew_sendmsg(p[1], &message, 0), -EPERM);
+    CHECK_EQ(sinew_recvfrom(p[0], &c, 1, 0, NULL, NULL), -EPERM);
+    CHECK_EQ(sinew_sendto(p[1], &c, 1, 0, NULL, 0), -EPERM);
+    CHECK_EQ(sinew_send_zc(p[1], &c, 1, 0), -EPERM);
+    CHECK_EQ(sinew_sendfile(p[1], p[0], &at, 1), -EPERM);
+    CHECK_EQ(sinew_send_fd(p[1], p[0]), -EPERM);
+    CHECK_EQ(sinew_recv_fd(p[0]), -EPERM);
+    CHECK_EQ(sinew_fdatasync(p[0]), -EPERM);
+    CHECK_EQ(sinew_ftruncate(p[0], 0), -EPERM);
+    CHECK_EQ(sinew_fallocate(p[0], 0, 0, 1), -EPERM);
+    CHECK_EQ(sinew_statx(AT_FDCWD, "/", 0, 0, &status), -EPERM);
+    CHECK_EQ(sinew_renameat(AT_FDCWD, "/", AT_FDCWD, "/"), -EPERM);
+    CHECK_EQ(sinew_unlinkat(AT_FDCWD, "/", 0), -EPERM);
+    CHECK_EQ(sinew_mkdirat(AT_FDCWD, "/", 0), -EPERM);
+    CHECK_EQ(sinew_linkat(AT_FDCWD, "/", AT_FDCWD, "/", 0), -EPERM);
+    CHECK_EQ(sinew_symlinkat("/", AT_FDCWD, "/"), -EPERM);
+    CHECK_EQ(sinew_opendir("/", &dir), -EPERM);
+    CHECK_EQ(sinew_resolve("127.0.0.1", "1", NULL, &address, 1), -EPERM);
+    CHECK_EQ(sinew_dial_with("127.0.0.1:1", NULL), -EPERM);
+}
+
 static void call_io_without_a_task(void)
 {
     int p[2];
@@ -110,6 +150,7 @@ static void call_io_without_a_task(void)
     CHECK_EQ(sinew_shutdown(p[0], SHUT_RDWR), -EPERM);
     CHECK_EQ(sinew_send_all(p[1], &c, 1), -EPERM);
     CHECK_EQ(sinew_dial("127.0.0.1:1"), -EPERM);
+    call_more_io_without_a_task(p);
     /* Not closed, and nothing was written. */
     CHECK_EQ(sinew_close(p[0]), -EPERM);
     CHECK(fcntl(p[0], F_GETFD) >= 0);
