@@ -3,8 +3,9 @@
  * Sending a file: into a pipe of the call's own and out of it, without copying. The splices are never made in the
  * worker, where those to a socket would raise SIGPIPE; the threads that make them take no signals.
  *
- * A driver that cannot end a splice (`splices`) would have a thread hang at a peer that does not read. There the file
- * goes through memory, unless the socket has O_NONBLOCK and a splice to it does not wait.
+ * A driver that has only threads of the pool for what blocks would have them hang at peers that do not read, or must
+ * splice page by page, which takes longer than copying (and without TCP_NODELAY each page waits for the one before to
+ * be acknowledged). There the file goes through memory, unless the socket has O_NONBLOCK.
  *
  * The pipe and the memory hold what has been taken from the file and has not gone out. That is dropped when something
  * stops the transfer; only what has gone out counts.

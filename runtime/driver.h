@@ -104,7 +104,8 @@ typedef struct sn_driver_ops {
      * 1, which takes longer. */
     bool opens_at_once;
     bool nonblocking_listeners; /* sinew_listen makes them O_NONBLOCK: its accepts are quicker then */
-    bool splices; /* it can wait for a splice, and end it; otherwise that is SN_OP_ELSEWHERE */
+    /* It splices into a socket as much as there is, also into one without O_NONBLOCK; otherwise page by page. */
+    bool splices;
     /* Makes the operation's system call, in a thread that may block, and returns its result, -errno or SN_OP_AGAIN. */
     int (*plain)(const sn_op *op);
     /* Opens a driver in the calling thread, which will be its only user. 0 or -errno; -ENOSYS: the kernel refuses such
