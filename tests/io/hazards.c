@@ -398,7 +398,8 @@ static intptr_t receive_at_the_limit(void *arg)
     off_t at = 0;
     CHECK_EQ(sinew_pipe(p, 0), -EMFILE);
     CHECK_EQ(sinew_socketpair(AF_UNIX, SOCK_STREAM, 0, p), -EMFILE);
-    CHECK_EQ(sinew_sendfile(s[0], STDIN_FILENO, &at, 1), -EMFILE);
+    ssize_t n = sinew_sendfile(s[0], STDIN_FILENO, &at, 1);
+    CHECK(n == -EMFILE || n == 1); /* some drivers need none */
     setrlimit(RLIMIT_NOFILE, &before);
     int fd = sinew_recv_fd(s[1]);
     CHECK(fd >= 0);
