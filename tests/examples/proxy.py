@@ -55,7 +55,7 @@ def terminate(program):
     if "/tsan/" in programs.path_of("proxy"):
         # ThreadSanitizer holds a signal back until the task that it interrupted makes a call which that intercepts, and
         # one that ends meanwhile keeps it: the signal is not to come together with what other events set off.
-        time.sleep(0.2)
+        time.sleep(0.05)
     program.process.send_signal(signal.SIGTERM)
 
 
