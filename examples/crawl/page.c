@@ -245,6 +245,12 @@ const char *page_problem(const page *p)
         return "";
     case -EINVAL:
         return "this is no URL, or no name";
+    case -ENOENT:
+        return "there is no host of this name";
+    case -EAGAIN:
+        return "the name cannot be looked up now";
+    case -EREMOTEIO:
+        return "the name server failed";
     case -EACCES:
         return "names and passwords in URLs are not sent";
     case -EPROTONOSUPPORT:

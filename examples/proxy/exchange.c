@@ -295,6 +295,7 @@ static int serve(exchange *x)
     case -EBADMSG:
         return refuse(x, x->request.status);
     case -ETIMEDOUT:
+        count(&counters.timed_out);
         return refuse(x, 408);
     default:
         return error;
