@@ -270,6 +270,25 @@ IN_RUNTIME(a188_of_several_separators_the_one_that_ends_first_ends_the_read)
     return 0;
 }
 
+IN_RUNTIME(a188_a_separator_may_arrive_in_pieces)
+{
+    static const char text[] = "head\r\n\r\r\n\r\nrest";
+    ends e = open_ends(NULL);
+    struct reader r;
+    reader_start(&r, e.stream, reading_until); /* an empty line: CR LF CR LF */
+    for (size_t i = 0; i < 11; i++) {
+        CHECK_EQ(send(e.peer, text + i, 1, 0), 1);
+        CHECK_EQ(sinew_sleep(SINEW_MS(1)), 0); /* so that it sees them one by one; should it not, this tests less */
+        if (i < 10)
+            CHECK_EQ(r.result, 1000);
+    }
+    CHECK_EQ(reader_end(&r), 11);
+    send_text(e.peer, text + 11);
+    CHECK_PEEK(e.stream, "rest");
+    close_ends(&e);
+    return 0;
+}
+
 /* --- A189 to A192: who reads, and what goes wrong ----------------------------------------------------------------- */
 
 IN_RUNTIME(a189_a_second_task_that_reads_is_refused)
@@ -723,6 +742,7 @@ TEST_MAIN(cmocka_unit_test_that_closes(a184_a_read_gives_what_there_is_and_nothi
           cmocka_unit_test_that_closes(a187_data_over_the_limit_is_an_error_and_stays_buffered),
           cmocka_unit_test_that_closes(a187_a_line_over_the_limit_is_an_error_and_is_dropped),
           cmocka_unit_test_that_closes(a188_of_several_separators_the_one_that_ends_first_ends_the_read),
+          cmocka_unit_test_that_closes(a188_a_separator_may_arrive_in_pieces),
           cmocka_unit_test_that_closes(a189_a_second_task_that_reads_is_refused),
           cmocka_unit_test_that_closes(a190_cancelling_a_read_loses_no_bytes),
           cmocka_unit_test_that_closes(a190_a_timeout_of_a_read_loses_no_bytes),
