@@ -44,7 +44,8 @@
  * answer); one buffer that grows (it cannot move while the kernel reads it).
  *
  * ThreadSanitizer: who reads after another acquires `reading` from it; drain, flush and wait_closed acquire the stream
- * from whoever let them go on; the last reference acquires from the others.
+ * from whoever let them go on; the last reference acquires from the others. Transports may be made of code that is
+ * looked at, so who is inside acquires `receiving` or `busy` from who was before.
  */
 #include "io/stream.h"
 
@@ -180,12 +181,15 @@ sn_stream_todo sn_stream_next(sinew_stream *s)
     bool end = s->ending || (s->closing && s->transport->ops->says_goodbye);
     if (end && !s->end_said && !s->lost && !s->aborted) {
         s->busy = true;
+        sn_tsan_acquire(&s->busy);
         return s->closing ? SN_STREAM_SAY_GOODBYE : SN_STREAM_SAY_END;
     }
     if (!s->closing)
         return SN_STREAM_NOTHING;
     if (!s->receiving) {
         s->busy = s->fd_closed = true;
+        sn_tsan_acquire(&s->busy);
+        sn_tsan_acquire(&s->receiving);
         return SN_STREAM_CLOSE;
     }
     if (s->stopped)
@@ -242,6 +246,7 @@ static sn_stream_todo act_once(sinew_stream *s, sn_stream_todo todo, bool wait)
         later = sn_stream_send_later(s);
         biased = sn_stream_lock(s);
     }
+    sn_tsan_release(&s->busy);
     if (end || todo == SN_STREAM_CLOSE)
         s->busy = false;
     else

@@ -97,8 +97,8 @@ sn_stream_todo sn_stream_next(sinew_stream *s);
 /* Does it, and what follows from that. `wait`: it may suspend. The stream may be gone after. */
 void sn_stream_act(sinew_stream *s, sn_stream_todo todo, bool wait);
 
-/* The connection is lost: nothing more will be sent. Returns what is to be freed after the unlock. The lock is held; if
- * somebody is sending, that one drops what is unsent when it comes back. */
+/* The connection is lost. The lock is held; who is sending drops what is unsent when it comes back, and if nobody is
+ * the caller does. */
 SN_INLINE void sn_stream_lose(sinew_stream *s, int error)
 {
     if (s->lost == 0)

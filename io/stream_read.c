@@ -74,6 +74,7 @@ static bool enter(sinew_stream *s, bool idle)
     bool end = s->closing || (idle && s->draining);
     s->receiving = !end;
     s->idle = !end && idle;
+    sn_tsan_acquire(&s->receiving);
     bool send = s->first && !s->busy;
     sn_stream_unlock(s, biased);
     if (send && !end)
@@ -88,6 +89,7 @@ static ssize_t leave(sinew_stream *s, ssize_t n)
     sn_waiting *wake = NULL;
     bool failed = SN_UNLIKELY(n < 0) && !passes(n);
     bool biased = sn_stream_lock(s);
+    sn_tsan_release(&s->receiving);
     s->receiving = s->idle = false;
     if (failed && s->closing)
         n = 0;

@@ -174,6 +174,7 @@ static sn_stream_todo send_all(sinew_stream *s, batch *b, bool wait)
         sinew_task *spare = NULL;
         sn_stream_todo todo = SN_STREAM_NOTHING;
         if (over) {
+            sn_tsan_release(&s->busy);
             s->busy = false;
             spare = take_flusher(s, w);
             todo = sn_stream_next(s);
@@ -197,6 +198,7 @@ SN_NOINLINE void sn_stream_send_now(sinew_stream *s)
     bool mine = s->first && !s->busy;
     if (mine) {
         s->busy = true;
+        sn_tsan_acquire(&s->busy);
         gather(s, &b);
     }
     sn_stream_unlock(s, biased);
@@ -221,6 +223,7 @@ static intptr_t flush_later(void *arg)
     sn_stream_todo todo = SN_STREAM_NOTHING;
     if (mine) {
         s->busy = true;
+        sn_tsan_acquire(&s->busy);
         gather(s, &b);
     } else {
         todo = sn_stream_next(s); /* who is busy sees to the rest */
@@ -269,8 +272,10 @@ int sn_stream_hold(sinew_stream *s)
         bool biased = sn_stream_lock(s);
         r = s->held ? -EBUSY : s->closing || s->ending || s->lost ? -EPIPE : 0;
         bool mine = r == 0 && !s->busy && !s->first;
-        if (mine)
+        if (mine) {
             s->busy = s->held = true;
+            sn_tsan_acquire(&s->busy);
+        }
         sn_stream_unlock(s, biased);
         if (mine || r != 0)
             return r;
@@ -285,6 +290,7 @@ void sn_stream_release(sinew_stream *s, int error)
     sn_worker *w = sn_worker_self();
     sinew_task *flusher = flusher_new(w, s);
     bool biased = sn_lock_take(&s->lock, w);
+    sn_tsan_release(&s->busy);
     s->busy = s->held = false;
     bool wanted = s->first && !sn_load(&s->flusher, relaxed);
     if (wanted && !flusher && error == 0)
