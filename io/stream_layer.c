@@ -22,7 +22,7 @@ static int put(sinew_stream *s, sinew_transport *layer)
 {
     for (;;) {
         bool biased = sn_stream_lock(s);
-        int r = refusal(s);
+        int r = s->held ? -EBUSY : refusal(s);
         bool quiet = !s->first && !s->busy && !s->stopping;
         if (r == 0 && quiet) {
             layer->below = s->transport;

@@ -145,10 +145,10 @@ typedef struct sinew_tls_options {
  *
  * 0. -EBADMSG: bytes have come in the clear that nobody has read: they must never be taken for what the peer says under
  * encryption (somebody in between may have put them there), so nothing was done. A client says -EINVAL when it is to
- * verify a name and has none. -EBUSY: a task is reading; -ENODATA: the stream is at its end; -EPIPE: closed, ended or
- * lost. After these the stream is as it was. Otherwise the stream can only be closed: -EPROTO, -EKEYREJECTED, -EACCES,
- * -ECONNABORTED as above, -ECONNRESET and others of the connection, -ECANCELED, -ETIMEDOUT. Tasks only (-EPERM). May
- * suspend. Follows loop.start_tls.
+ * verify a name and has none. -EBUSY: a task is reading, or sends a file; -ENODATA: the stream is at its end; -EPIPE:
+ * closed, ended or lost. After these the stream is as it was. Otherwise the stream can only be closed: -EPROTO,
+ * -EKEYREJECTED, -EACCES, -ECONNABORTED as above, -ECONNRESET and others of the connection, -ECANCELED, -ETIMEDOUT.
+ * Tasks only (-EPERM). May suspend. Follows loop.start_tls.
  */
 SINEW_API int sinew_tls_start(sinew_stream *s, sinew_tls_context *context, const sinew_tls_options *opt);
 

@@ -101,10 +101,10 @@ SINEW_API int sinew_stream_over(sinew_transport *transport, const sinew_stream_o
  * also on errors.
  *
  * 0. Before the layer is there: -EBADMSG: bytes were received and have not been read, which would belong below the
- * layer; -EBUSY: a task is reading; -ENODATA: the stream is at its end; -EPIPE: closed, ended by write_eof, or lost; an
- * error of the stream; -ECANCELED, -ETIMEDOUT: the stream is as it was; -EINVAL, -EPERM. After: what `begin` has
- * returned, < 0, and then the connection is lost: reads give that error, or -ECONNABORTED where it was -ECANCELED or
- * another that passes. May suspend.
+ * layer; -EBUSY: a task is reading, or sends a file; -ENODATA: the stream is at its end; -EPIPE: closed, ended by
+ * write_eof, or lost; an error of the stream; -ECANCELED, -ETIMEDOUT: the stream is as it was; -EINVAL, -EPERM. After:
+ * what `begin` has returned, < 0, and then the connection is lost: reads give that error, or -ECONNABORTED where it was
+ * -ECANCELED or another that passes. May suspend.
  */
 SINEW_API int sinew_stream_put_layer(sinew_stream *s, sinew_transport *layer, int (*begin)(sinew_transport *layer));
 

@@ -61,11 +61,9 @@ int sn_tls_fail_of_openssl(sn_tls *t)
 
 int sn_tls_below_ended(sn_tls *t)
 {
-    bool in_handshake = !atomic_load(&t->open), stopped = atomic_load(&t->stopped);
-    if (in_handshake)
-        return sn_tls_fail(t, -ECONNABORTED,
-                           stopped ? "the stream was closed during the handshake"
-                                   : "the connection ended during the handshake");
+    bool stopped = atomic_load(&t->stopped);
+    if (!atomic_load(&t->open))
+        return stopped ? -ECONNABORTED : sn_tls_fail(t, -ECONNABORTED, "the connection ended during the handshake");
     if (!t->ended && !stopped && !t->context->options.ignore_truncation)
         return sn_tls_fail(t, -ECONNABORTED,
                            "the connection ended, and the session had not (no close_notify): it may have been cut");

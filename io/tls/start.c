@@ -123,9 +123,12 @@ static int begin(sinew_transport *transport)
 {
     sn_tls *t = (sn_tls *)(void *)transport;
     int r = shake_hands(t);
+    bool asked = r == -ECANCELED || r == -ETIMEDOUT || r == -EDEADLK;
+    if (r != 0 && !asked && atomic_load(&t->stopped)) /* whatever it is that this looked like here */
+        r = sn_tls_fail(t, -ECONNABORTED, "the stream was closed during the handshake");
     if (r == 0) {
         atomic_store(&t->open, true);
-    } else if (r == -ECANCELED || r == -ETIMEDOUT || r == -EDEADLK) {
+    } else if (asked) {
         sn_tls_fail(t, -ECONNABORTED, r == -ETIMEDOUT ? "the handshake took too long" : "the handshake was cancelled");
     } else {
         char text[64];
@@ -208,7 +211,7 @@ static void say_refusal(sinew_tls_reason *why, int error)
     else if (error == -ENODATA)
         sn_tls_say(why, "the stream is at its end");
     else if (error == -EBUSY)
-        sn_tls_say(why, "another task is reading the stream");
+        sn_tls_say(why, "another task is reading the stream, or sends a file");
     else
         sn_tls_say(why, "%s", strerror_r(-error, text, sizeof text));
 }

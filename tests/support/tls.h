@@ -85,7 +85,8 @@ static inline bool tls_pair_of(sinew_stream *s[2], sinew_tls_context *client, si
     sinew_await(other);
     sinew_tls_context_unref(client);
     sinew_tls_context_unref(server);
-    bool ok = CHECK_EQ(sides[0].result, 0) & CHECK_EQ(sides[1].result, 0);
+    bool ok = CHECK_EQ(sides[0].result, 0);
+    ok = CHECK_EQ(sides[1].result, 0) && ok;
     if (!ok)
         fprintf(stderr, "client: %s\nserver: %s\n", sides[0].why.text, sides[1].why.text);
     return ok;
