@@ -26,6 +26,7 @@
  * connection that waits holds a page of stack and a struct of some 1.2 KiB.
  */
 #include "connection.h"
+#include "pool.h"
 #include "settings.h"
 #include "store.h"
 
@@ -250,6 +251,7 @@ static intptr_t program(void *arg)
     printf("kv: stopped: %lu commands on %lu connections answered, %lu cut\n", atomic_load(&counters.commands),
            atomic_load(&counters.connections), atomic_load(&counters.cut));
     store_destroy();
+    pool_destroy();
     return error;
 }
 

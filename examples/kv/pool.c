@@ -1,27 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Not by the thread: a task may go on in another one while it believes that it knows the address of a variable of its
+ * thread's. A processor's number is only a hint, which may be old when it is used. */
 #include "pool.h"
 
+#include "spin.h"
+
+#include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { KEPT = 32 }; /* by a thread */
+enum { SHELVES = 16, KEPT = 32 /* on each */ };
 
-/* The functions below are calls, never inlined into a task's function: a task may go on in another thread, while the
- * compiler believes that the address of a thread's variable stays what it was. */
-static _Thread_local struct {
+static struct shelf {
+    _Alignas(64) ck_spinlock_t lock;
     unsigned count;
     char *buffers[KEPT];
-} kept;
+} shelves[SHELVES];
 
-__attribute__((noinline)) char *pool_get(void)
+static struct shelf *nearest(void)
 {
-    return kept.count > 0 ? kept.buffers[--kept.count] : malloc(POOL_BYTES);
+    int processor = sched_getcpu();
+    return &shelves[processor < 0 ? 0 : (unsigned)processor % SHELVES];
 }
 
-__attribute__((noinline)) void pool_put(char *buffer)
+char *pool_get(void)
 {
-    if (kept.count < KEPT)
-        kept.buffers[kept.count++] = buffer;
-    else
-        free(buffer);
+    struct shelf *s = nearest();
+    spin_lock(&s->lock);
+    char *buffer = s->count > 0 ? s->buffers[--s->count] : NULL;
+    spin_unlock(&s->lock);
+    return buffer ? buffer : malloc(POOL_BYTES);
+}
+
+void pool_put(char *buffer)
+{
+    struct shelf *s = nearest();
+    spin_lock(&s->lock);
+    if (s->count < KEPT) {
+        s->buffers[s->count++] = buffer;
+        buffer = NULL;
+    }
+    spin_unlock(&s->lock);
+    free(buffer);
+}
+
+void pool_destroy(void)
+{
+    for (unsigned i = 0; i < SHELVES; i++)
+        while (shelves[i].count > 0)
+            free(shelves[i].buffers[--shelves[i].count]);
 }
