@@ -288,7 +288,7 @@ static void print_memory(strbuf *out)
     strbuf_print(out,
                  "# Memory\r\nused_memory:%" PRIu64 "\r\nused_memory_dataset:%" PRId64 "\r\nused_memory_rss:%" PRIu64
                  "\r\nmaxmemory:%" PRId64 "\r\nmaxmemory_policy:noeviction\r\nmem_allocator:libc\r\n",
-                 (uint64_t)heap.uordblks + (uint64_t)heap.hblkhd, store_bytes(), resident_bytes(),
+                 (uint64_t)heap.uordblks + (uint64_t)heap.hblkhd, store_count().bytes, resident_bytes(),
                  settings.memory_bytes);
 }
 

@@ -12,7 +12,7 @@
 enum {
     TABLE_MIN = 8,
     REMOVED_MIN = 64,      /* a table is made anew after so many removals, at least */
-    UNREPORTED_MAX = 4096, /* bytes of a shard that the common sum need not know of */
+    UNREPORTED_MAX = 1024, /* bytes of a shard that the common sum need not know of */
     SAMPLE = 20,           /* entries of a shard, as Redis takes them */
     SAMPLE_AGAIN = 4,      /* once more when a quarter of them had expired */
     SAMPLE_ROUNDS = 16,    /* of a shard in one call */
@@ -488,9 +488,10 @@ store_stats store_count(void)
         sum.hits += s->hits;
         sum.misses += s->misses;
         sum.expired += s->expired;
+        sum.bytes += s->unreported;
         spin_unlock(&s->lock);
     }
-    sum.bytes = store_bytes();
+    sum.bytes += store_bytes();
     return sum;
 }
 

@@ -133,7 +133,7 @@ typedef struct store_stats {
 } store_stats;
 
 store_stats store_count(void);
-/* Memory of entries and tables, good to a few MiB: cheap. */
+/* Memory of entries and tables, good to a MiB: cheap. */
 int64_t store_bytes(void);
 int64_t entry_bytes(const entry *e);
 bool store_has_volatiles(void);
