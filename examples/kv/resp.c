@@ -236,38 +236,41 @@ static bool add_arg(resp *r, const char *data, uint32_t len, bool large)
     return true;
 }
 
-/* A line that ends with CR LF, without these. 1; 0: it is not complete; -1: it is none. `*len` is set for 1. */
-static int take_line(resp *r, size_t *len)
+enum { LINE_INCOMPLETE, LINE_COMPLETE, LINE_BARE /* ends with LF alone */, LINE_TOO_LONG };
+
+/* The line that begins at `at`, and where its LF is, if there is one within `max` bytes. Whether it is too long does not
+ * depend on the pieces in which it came. */
+static int find_line(resp *r, size_t max, char **newline)
 {
-    const char *line = r->buffer + r->at;
+    char *line = r->buffer + r->at;
     size_t searched = r->searched > r->at ? r->searched - r->at : 0, have = r->end - r->at;
-    const char *newline = have > searched ? memchr(line + searched, '\n', have - searched) : NULL;
-    if (!newline) {
+    *newline = have > searched ? memchr(line + searched, '\n', have - searched) : NULL;
+    if (!*newline) {
         r->searched = r->end;
-        return 0;
+        return have > max ? LINE_TOO_LONG : LINE_INCOMPLETE;
     }
-    *len = (size_t)(newline - line);
-    if (*len == 0 || line[*len - 1] != '\r')
-        return -1;
-    --*len;
-    return 1;
+    if ((size_t)(*newline - line) > max)
+        return LINE_TOO_LONG;
+    return *newline > line && (*newline)[-1] == '\r' ? LINE_COMPLETE : LINE_BARE;
 }
 
-/* "*3" or "$5": the number behind the first character. 1, 0 or -1 as above, with `error` set. */
+/* "*3" or "$5": the number behind the first character. 1; 0: more is needed; -1: `error` is set. */
 static int take_number(resp *r, int64_t *number, const char *too_long, const char *invalid)
 {
-    size_t len;
-    int found = take_line(r, &len);
-    if (found == 0 && r->end - r->at <= RESP_NUMBER_LINE_MAX)
+    char *newline, *line = r->buffer + r->at;
+    int found = find_line(r, RESP_NUMBER_LINE_MAX, &newline);
+    if (found == LINE_INCOMPLETE)
         return 0;
-    const char *line = r->buffer + r->at;
-    if (found == 0)
+    if (found == LINE_TOO_LONG) {
         r->error = too_long;
-    else if (found < 0 || !read_number(line + 1, len - 1, number))
+        return -1;
+    }
+    if (found == LINE_BARE || !read_number(line + 1, (size_t)(newline - line) - 2, number)) {
         r->error = invalid;
-    else
-        advance(r, len + 2);
-    return r->error ? -1 : 1;
+        return -1;
+    }
+    advance(r, (size_t)(newline + 1 - line));
+    return 1;
 }
 
 static bool is_space(char c)
@@ -328,16 +331,15 @@ static char *take_word(char *p, const char *end, char *out, uint32_t *len)
 /* A line of words. 1: it is complete (and may be empty); 0, -1 as above. */
 static int take_words(resp *r)
 {
-    size_t len;
-    int found = take_line(r, &len);
-    if (found == 0) {
-        if (r->end - r->at <= RESP_LINE_MAX)
-            return 0;
+    char *newline, *p = r->buffer + r->at;
+    int found = find_line(r, RESP_LINE_MAX, &newline);
+    if (found == LINE_INCOMPLETE)
+        return 0;
+    if (found == LINE_TOO_LONG) {
         r->error = "Protocol error: too big inline request";
         return -1;
     }
-    /* People type these: a line may end with LF alone. */
-    char *p = r->buffer + r->at, *newline = memchr(p, '\n', r->end - r->at), *end = newline - (found > 0);
+    char *end = newline - (found == LINE_COMPLETE);
     advance(r, (size_t)(newline + 1 - p));
     for (;;) {
         while (p < end && is_space(*p))

@@ -26,7 +26,11 @@
 
 #include <ck_hs.h>
 
-enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS };
+#ifndef KV_SHARD_BITS
+#define KV_SHARD_BITS 10 /* at least 6 */
+#endif
+
+enum { SHARD_BITS = KV_SHARD_BITS, SHARDS = 1 << SHARD_BITS };
 
 typedef struct key {
     uint64_t hash;
