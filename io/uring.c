@@ -464,12 +464,14 @@ static unsigned cancel_seen(sn_driver *d, sn_op *op, int answer)
     return 0;
 }
 
-/* Operations and fibers lie on many stacks, in memory long unseen: what a later completion touches is asked for now. */
-SN_INLINE void prefetch(const struct io_uring_cq *cq, unsigned head, unsigned tail)
+/* Operations and fibers lie on many stacks, in memory long unseen: what a later completion touches is asked for now.
+ * `left` is how many there are from `head` on, of those that were there in the beginning: below zero when more have
+ * come meanwhile. Behind them are completions of long ago. */
+SN_INLINE void prefetch(const struct io_uring_cq *cq, unsigned head, int left)
 {
-    if (tail - head > 2 * AHEAD)
+    if (left > 2 * AHEAD)
         __builtin_prefetch(op_of(cq->cqes[(head + 2 * AHEAD) & cq->ring_mask].user_data));
-    if (tail - head > AHEAD) {
+    if (left > AHEAD) {
         uint64_t key = cq->cqes[(head + AHEAD) & cq->ring_mask].user_data;
         if (key != KEY_WAKE && !(key & KEY_CANCEL)) /* an operation is there until its own completion is reaped */
             __builtin_prefetch(op_of(key)->fiber);
@@ -520,7 +522,7 @@ static unsigned reap(sn_driver *d)
     struct io_uring_cqe *cqe;
     io_uring_for_each_cqe(&d->ring, head, cqe)
     {
-        prefetch(&d->ring.cq, head, head + ready - seen);
+        prefetch(&d->ring.cq, head, (int)(ready - seen));
         seen++;
         uint64_t key = cqe->user_data;
         if (SN_UNLIKELY(key == KEY_WAKE)) {
