@@ -118,8 +118,8 @@ SINEW_API ssize_t sinew_send_zc(int fd, const void *buf, size_t len, int flags);
  * Sends `count` bytes of a file, or as many as it has, from *offset on (NULL: from its position), without copying them
  * through user space, as sendfile(2); waits as often as it takes. Returns how many have gone out, and moves *offset (or
  * the position) on by that; fewer than `count`: the end of the file, or a cancel, timeout or error after some have gone
- * out: a request is then left for the next checkpoint, and an error shows again in the next call. Takes two descriptors
- * meanwhile. -EINVAL: in_fd is no regular file or block device, a negative offset; -EMFILE.
+ * out: a request is then left for the next checkpoint, and an error shows again in the next call. May take two
+ * descriptors meanwhile. -EINVAL: in_fd is no regular file or block device, a negative offset; -EMFILE.
  */
 SINEW_API ssize_t sinew_sendfile(int out_fd, int in_fd, off_t *offset, size_t count);
 
