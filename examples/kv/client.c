@@ -160,7 +160,7 @@ static bool make_safe(client *c)
 static void replace_answers(client *c)
 {
     static const char misconf[] = "-MISCONF Errors writing to the AOF file: not known to be kept\r\n";
-    c->lsn = 0;
+    c->lsn = c->changed = 0;
     c->output_used = 0;
     for (; c->answers > 0 && !c->failed; c->answers--) {
         if (sizeof misconf - 1 > POOL_BYTES - c->output_used) {
@@ -176,7 +176,7 @@ static void flush(client *c, int flags)
 {
     if (c->output_used == 0 || c->failed)
         return;
-    if (c->lsn > journal_safe() && !make_safe(c)) {
+    if (c->lsn > journal_safe() && !make_safe(c) && c->changed > journal_safe()) {
         if (c->partly || flags != 0) /* half an answer: nothing that fits can be said any more */
             give_up(c);
         else
@@ -197,7 +197,7 @@ void client_flush(client *c)
     c->output = NULL;
 }
 
-void client_linger(client *c)
+void client_linger(client *c, bool waits)
 {
     if (c->failed || sinew_shutdown(c->fd, SHUT_WR) < 0)
         return;
@@ -205,10 +205,11 @@ void client_linger(client *c)
     sinew_timeout limit;
     sinew_timeout_begin(&limit, SINEW_S(2));
     for (size_t got = 0; buffer && got < (size_t)1 << 20;) {
-        ssize_t n = sinew_recv(c->fd, buffer, POOL_BYTES, 0);
+        ssize_t n = sinew_recv(c->fd, buffer, POOL_BYTES, waits ? 0 : MSG_DONTWAIT);
         if (n <= 0)
             break;
         got += (size_t)n;
+        waits = true;
     }
     (void)sinew_timeout_end(&limit);
     if (buffer)

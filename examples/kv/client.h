@@ -7,8 +7,8 @@
  * the client waits again.
  *
  * Answers are collected and sent when the buffer is full or nothing is left to be answered. Before they are sent the
- * append-only file must be safe up to what they show (journal.h). If it cannot be written, every answer that has not
- * been sent is replaced by an error, since nobody knows here which of them told of a change.
+ * append-only file must be safe up to what they show (journal.h). If it cannot be written, what was only read is told
+ * nevertheless; but if there is an answer to a change among those not sent, each of them is replaced by an error.
  *
  * Time. A client that takes none of its answers for settings.stall is cut off, and one that sends nothing for
  * settings.idle, if that is set.
@@ -36,10 +36,11 @@ typedef struct client {
     uint32_t answers; /* complete ones in the output */
     bool stopping;    /* the server stops: no more requests */
     bool failed;
-    bool leaving; /* it is closed behind the present answer */
-    bool partly;  /* a part of the present answer has been sent */
-    bool fast;    /* all that was asked for has come: there is more, probably */
-    uint64_t lsn; /* to be safe before the output is sent */
+    bool leaving;     /* it is closed behind the present answer */
+    bool partly;      /* a part of the present answer has been sent */
+    bool fast;        /* all that was asked for has come: there is more, probably */
+    uint64_t lsn;     /* to be safe before the output is sent */
+    uint64_t changed; /* the part of it that this client's own changes need */
     uint64_t id;
     char *name; /* CLIENT SETNAME; or NULL */
     sinew_timeout grace;
@@ -54,8 +55,9 @@ bool client_receive(client *c);
 /* Sends what has been answered. May suspend. */
 void client_flush(client *c);
 /* Before closing while the client may still be sending: says that no more will come, and reads on for a moment, since
- * the kernel answers unread bytes with a reset, which can destroy answers on their way. May suspend. */
-void client_linger(client *c);
+ * the kernel answers unread bytes with a reset, which can destroy answers on their way. `waits`: also if nothing is
+ * there yet. May suspend. */
+void client_linger(client *c, bool waits);
 
 /* In a command that takes long: lets others run. The client may be `failed` after it. */
 void client_yield(client *c);

@@ -156,6 +156,8 @@ void execute(client *c)
     if (cmd) {
         if (may_run(c, cmd))
             cmd->run(c);
+        if (cmd->flags & CHANGES)
+            c->changed = c->lsn;
     } else if (is_http(&c->in.args[0])) {
         c->failed = true;
     } else {

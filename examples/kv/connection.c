@@ -18,8 +18,11 @@ static void converse(client *c)
             execute(c);
             break;
         case RESP_MORE:
-            if (!client_receive(c))
+            if (!client_receive(c)) {
+                if (c->stopping)
+                    client_linger(c, false);
                 return;
+            }
             break;
         case RESP_INVALID:
             answer_error_about(c, "ERR ", c->in.error, strlen(c->in.error), "");
@@ -27,7 +30,7 @@ static void converse(client *c)
         }
     }
     client_flush(c);
-    client_linger(c);
+    client_linger(c, true);
 }
 
 intptr_t serve_connection(void *arg)

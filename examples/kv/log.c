@@ -34,6 +34,8 @@ static sinew_mutex in_use;         /* held while the file is synced every second
 static chain batch;                /* the writer's: what it has taken and not yet written */
 static uint64_t batch_end;
 static atomic_bool sync_failed;
+static sinew_time sync_time; /* the writer's: what the last one took */
+static unsigned last_crowd;  /* the writer's: how many waited when it had ended */
 static atomic_bool unsynced;
 static atomic_llong size, base_size;
 static atomic_ullong writes, syncs;
@@ -42,6 +44,8 @@ static sinew_sem work; /* the writer sleeps on it */
 /* Under the journal's lock. */
 static bool sleeps, stopping;
 static waiter *waiters;
+static unsigned waiting; /* their number */
+static unsigned crowd;   /* the writer sleeps until so many wait */
 static struct replacement {
     log_file *next;
     const char *path;
@@ -200,9 +204,10 @@ int log_close(void)
 /* With the journal locked: does the writer have to be woken, by a post after the unlock? */
 static bool must_wake(void)
 {
-    bool was = sleeps;
-    sleeps = false;
-    return was;
+    bool wake = sleeps && waiting >= crowd;
+    if (wake)
+        sleeps = false;
+    return wake;
 }
 
 static void unlink_waiter(waiter *w)
@@ -211,6 +216,7 @@ static void unlink_waiter(waiter *w)
     if (w->next)
         w->next->link = w->link;
     w->link = NULL;
+    waiting--;
 }
 
 int log_wait(uint64_t lsn)
@@ -227,6 +233,7 @@ int log_wait(uint64_t lsn)
     if (waiters)
         waiters->link = &w.next;
     waiters = &w;
+    waiting++;
     bool wake = must_wake();
     spin_unlock(&journal_lock);
     if (wake)
@@ -256,11 +263,12 @@ void log_wake(void)
         sinew_sem_post(&work);
 }
 
-/* Lets those go who wait for a position up to `lsn`. */
-static void wake_waiters(uint64_t lsn, int result)
+/* Lets those go who wait for a position up to `lsn`. Returns how many waited, for that or for more. */
+static unsigned wake_waiters(uint64_t lsn, int result)
 {
     waiter *woken = NULL;
     spin_lock(&journal_lock);
+    unsigned all = waiting;
     for (waiter *w = waiters, *next; w; w = next) {
         next = w->next;
         if (w->lsn <= lsn) {
@@ -276,6 +284,7 @@ static void wake_waiters(uint64_t lsn, int result)
         woken = w->next;
         sinew_sem_post(&w->done); /* it is gone after this */
     }
+    return all;
 }
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
@@ -315,7 +324,7 @@ static void refuse_changes(const char *what, int error)
         fputs("kv: changes are refused until that is over\n", stderr);
     }
     journal_set_error(-error);
-    wake_waiters(UINT64_MAX, -EIO);
+    (void)wake_waiters(UINT64_MAX, -EIO);
 }
 
 static void accept_changes(void)
@@ -338,7 +347,9 @@ static int write_batch(void)
         return error;
     }
     if (settings.sync == LOG_SYNC_ALWAYS && !sync_failed) {
+        sinew_time begin = sinew_now();
         error = sync_file(file.fd);
+        sync_time = sinew_now() - begin;
         sync_failed = error < 0;
     } else {
         atomic_store_explicit(&unsynced, true, memory_order_relaxed);
@@ -349,8 +360,33 @@ static int write_batch(void)
     }
     accept_changes();
     journal_set_safe(batch_end);
-    wake_waiters(batch_end, 0);
+    last_crowd = wake_waiters(batch_end, 0);
     return 0;
+}
+
+/* Clients that were woken by a sync are about to send their next changes, while others have been waiting since it
+ * began. Who begins the next sync at once has each of them only every other time. So it waits until as many are here as
+ * there were before; not for long, if they do not come. */
+static void gather(void)
+{
+    sinew_time patience = sync_time / 8 < SINEW_MS(1) ? sync_time / 8 : SINEW_MS(1);
+    if (settings.sync != LOG_SYNC_ALWAYS || last_crowd < 2 || patience < SINEW_US(20))
+        return;
+    spin_lock(&journal_lock);
+    bool wait = waiting < last_crowd && !stopping && !replacement;
+    crowd = last_crowd;
+    sleeps = wait;
+    spin_unlock(&journal_lock);
+    if (wait) {
+        sinew_timeout limit;
+        sinew_timeout_begin(&limit, patience);
+        (void)sinew_sem_wait(&work);
+        (void)sinew_timeout_end(&limit);
+    }
+    spin_lock(&journal_lock);
+    crowd = 0;
+    sleeps = false;
+    spin_unlock(&journal_lock);
 }
 
 /* Waits for something to do. False: there will be nothing any more. */
@@ -381,6 +417,7 @@ intptr_t log_writer(void *unused)
 {
     (void)unused;
     while (wait_for_work()) {
+        gather();
         int error = write_batch();
         spin_lock(&journal_lock);
         struct replacement *r = replacement;
@@ -476,7 +513,7 @@ static int replace_file(struct replacement *r)
     atomic_store_explicit(&base_size, file.size, memory_order_relaxed);
     batch_end = lsn;
     journal_set_safe(lsn);
-    wake_waiters(lsn, 0);
+    (void)wake_waiters(lsn, 0);
     return 0;
 }
 

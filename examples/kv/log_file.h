@@ -33,6 +33,7 @@ extern struct rewriting {
     sinew_sem wanted;
     atomic_bool running;
     atomic_ullong done;
+    atomic_llong not_before;
 } rewriting;
 
 #endif

@@ -238,8 +238,8 @@ static bool add_arg(resp *r, const char *data, uint32_t len, bool large)
 
 enum { LINE_INCOMPLETE, LINE_COMPLETE, LINE_BARE /* ends with LF alone */, LINE_TOO_LONG };
 
-/* The line that begins at `at`, and where its LF is, if there is one within `max` bytes. Whether it is too long does not
- * depend on the pieces in which it came. */
+/* The line that begins at `at`, and where its LF is, if there is one within `max` bytes. Whether it is too long does
+ * not depend on the pieces in which it came. */
 static int find_line(resp *r, size_t max, char **newline)
 {
     char *line = r->buffer + r->at;

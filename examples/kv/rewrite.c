@@ -32,11 +32,14 @@ enum {
     WRITE_BYTES = 512 << 10, /* so much makes a write worth while */
 };
 
+#define PAUSE SINEW_S(60) /* after a rewriting that failed, none is begun by itself */
+
 bool log_wants_rewrite(void)
 {
     log_stats now = log_count();
     return log_is_open() && settings.rewrite_percent > 0 && now.size >= settings.rewrite_min_bytes &&
-           now.size >= now.base_size + now.base_size / 100 * settings.rewrite_percent;
+           now.size >= now.base_size + now.base_size / 100 * settings.rewrite_percent &&
+           sinew_now() >= atomic_load_explicit(&rewriting.not_before, memory_order_relaxed);
 }
 
 int log_rewrite(void)
@@ -90,6 +93,8 @@ static int rewrite(const char *next_path)
     if (error == 0)
         error = sinew_fsync(next.fd); /* most of it, while the writer goes on */
     if (error == 0)
+        error = write_copies(&next); /* what has come meanwhile */
+    if (error == 0)
         error = log_replace(&next, next_path);
     else
         journal_abandon_copy();
@@ -108,6 +113,8 @@ intptr_t log_rewriter(void *unused)
     while (sinew_sem_wait(&rewriting.wanted) == 0) {
         int64_t before = log_count().size;
         int error = rewrite(next_path);
+        if (error < 0)
+            atomic_store_explicit(&rewriting.not_before, sinew_now() + PAUSE, memory_order_relaxed);
         if (error < 0 && error != -ECANCELED)
             log_complain("cannot be rewritten", error);
         else if (error == 0)

@@ -285,11 +285,9 @@ entry *store_find(shard *s, const key *k)
     entry *e = ck_hs_get(&s->set, k->hash, &sought);
     if (!e || e->expires == 0 || loading || !is_expired(e))
         return e;
-    if (journal_takes()) {
-        s->lsn = journal_del(e);
-        s->expired++;
-        store_remove(s, e);
-    }
+    s->lsn = journal_del(e);
+    s->expired++;
+    store_remove(s, e);
     return NULL;
 }
 
@@ -463,7 +461,7 @@ unsigned store_sample(unsigned first, unsigned count, uint32_t seed)
 {
     unsigned removed = 0;
     uint32_t random = seed | 1;
-    for (unsigned i = first; i < first + count && journal_takes(); i++) {
+    for (unsigned i = first; i < first + count; i++) {
         shard *s = &shards[i];
         for (unsigned round = 0; round < SAMPLE_ROUNDS; round++) {
             unsigned found = sample_shard(s, &random);

@@ -79,7 +79,7 @@ key store_key(const char *data, uint32_t len);
 shard *store_lock(const key *k);
 void store_unlock(shard *s);
 
-/* The entry, or NULL. One that has expired is removed, unless the journal takes nothing: then it is only not found. */
+/* The entry, or NULL. One that has expired is removed, with a record in the journal. */
 entry *store_find(shard *s, const key *k);
 
 /* A new entry without a place; takes the value over. NULL: no memory, and the value stays the caller's. */
