@@ -33,8 +33,9 @@ void sn_kick_leave(sn_worker *w);
 void sn_kick(sn_worker *w);
 
 /* Has a worker that computes say where it stands, and waits for that, for some milliseconds at most. False: it does not
- * (it is inside of a system call, which is not interrupted for this, or keeps its signals back). `out` lives as long as
- * the worker. One thread only, which has made a walk before: the first one of a process may load a library. */
+ * (it was inside of a system call when this looked, and is not interrupted then, or keeps its signals back). `out`
+ * lives as long as the worker. One thread only, which has made a walk before: the first one of a process may load a
+ * library. */
 bool sn_kick_where(sn_worker *w, sn_standing *out);
 
 #endif

@@ -223,24 +223,6 @@ IN_RUNTIME_SAYING(a224_a_slow_step_is_reported_with_its_stack, .slow_step = LIMI
     return no_more_reports();
 }
 
-static intptr_t sleep_in_the_kernel(void *arg)
-{
-    struct reports *r = arg;
-    struct timespec left = {.tv_nsec = 10 * LIMIT};
-    CHECK_EQ(nanosleep(&left, NULL), 0); /* no report interrupts it */
-    atomic_fetch_add(&r->named, 1);
-    return 0;
-}
-
-IN_RUNTIME_SAYING(a224_a_step_that_waits_in_the_kernel_is_not_interrupted, .slow_step = LIMIT)
-{
-    struct reports r = {.stands_in = (uintptr_t)stand_until_reported};
-    count_reports(&r, "sleeping");
-    while (atomic_load(&r.over) == 0)
-        CHECK_EQ(sinew_await(spawn_named("sleeping", sleep_in_the_kernel, &r)), 0);
-    return no_more_reports();
-}
-
 IN_RUNTIME_SAYING(a224_each_step_of_a_task_has_a_time_of_its_own, .debug = true, .slow_step = LIMIT)
 {
     static const sinew_fn ways[WAYS] = {yields, sleeps, awaits, awaits_pinned};
@@ -952,25 +934,21 @@ static void a224_the_environment_sets_the_limit(void **state)
         try_case(&cases[i]);
 }
 
-TEST_MAIN(cmocka_unit_test(a224_a_slow_step_is_reported_with_the_tasks_name_and_time),
-          cmocka_unit_test(a224_a_step_that_goes_on_is_reported_while_it_runs_and_when_it_has_ended),
-          cmocka_unit_test(a224_each_step_of_a_task_has_a_time_of_its_own),
-          cmocka_unit_test(a224_of_tasks_that_run_in_place_the_innermost_is_named),
-          cmocka_unit_test(a224_a_slow_step_is_reported_with_its_stack),
-          cmocka_unit_test(a224_a_step_that_waits_in_the_kernel_is_not_interrupted),
-          cmocka_unit_test(a224_a_slow_callback_is_reported),
-          cmocka_unit_test(a224_a_slow_element_of_a_map_is_reported),
-          cmocka_unit_test(a224_a_limit_works_without_debug_mode),
-          cmocka_unit_test(a224_what_is_under_the_limit_is_not_reported),
-          cmocka_unit_test(a224_nobody_watches_unless_asked_to),
-          cmocka_unit_test(a224_a_handler_that_was_replaced_is_not_running_any_more),
-          cmocka_unit_test(a224_a_report_that_is_due_is_no_deadlock),
-          cmocka_unit_test(a224_the_last_step_of_a_run_is_reported_before_it_returns),
-          cmocka_unit_test(a224_blocking_work_is_no_step), cmocka_unit_test(a224_the_environment_sets_the_limit),
-          cmocka_unit_test(a226_where_a_task_was_made_is_kept),
-          cmocka_unit_test(a226_also_for_what_any_sort_of_task_spawns),
-          cmocka_unit_test(a226_a_plain_thread_can_be_where), cmocka_unit_test(a226_ten_frames_are_kept_at_most),
-          cmocka_unit_test(a226_without_debug_mode_nothing_is_kept),
-          cmocka_unit_test(a226_an_errors_report_says_where_its_task_was_made),
-          cmocka_unit_test(a226_lines_on_stderr_say_where),
-          cmocka_unit_test(a226_the_environment_switches_debug_mode_on))
+TEST_MAIN(
+    cmocka_unit_test(a224_a_slow_step_is_reported_with_the_tasks_name_and_time),
+    cmocka_unit_test(a224_a_step_that_goes_on_is_reported_while_it_runs_and_when_it_has_ended),
+    cmocka_unit_test(a224_each_step_of_a_task_has_a_time_of_its_own),
+    cmocka_unit_test(a224_of_tasks_that_run_in_place_the_innermost_is_named),
+    cmocka_unit_test(a224_a_slow_step_is_reported_with_its_stack), cmocka_unit_test(a224_a_slow_callback_is_reported),
+    cmocka_unit_test(a224_a_slow_element_of_a_map_is_reported), cmocka_unit_test(a224_a_limit_works_without_debug_mode),
+    cmocka_unit_test(a224_what_is_under_the_limit_is_not_reported),
+    cmocka_unit_test(a224_nobody_watches_unless_asked_to),
+    cmocka_unit_test(a224_a_handler_that_was_replaced_is_not_running_any_more),
+    cmocka_unit_test(a224_a_report_that_is_due_is_no_deadlock),
+    cmocka_unit_test(a224_the_last_step_of_a_run_is_reported_before_it_returns),
+    cmocka_unit_test(a224_blocking_work_is_no_step), cmocka_unit_test(a224_the_environment_sets_the_limit),
+    cmocka_unit_test(a226_where_a_task_was_made_is_kept), cmocka_unit_test(a226_also_for_what_any_sort_of_task_spawns),
+    cmocka_unit_test(a226_a_plain_thread_can_be_where), cmocka_unit_test(a226_ten_frames_are_kept_at_most),
+    cmocka_unit_test(a226_without_debug_mode_nothing_is_kept),
+    cmocka_unit_test(a226_an_errors_report_says_where_its_task_was_made),
+    cmocka_unit_test(a226_lines_on_stderr_say_where), cmocka_unit_test(a226_the_environment_switches_debug_mode_on))
