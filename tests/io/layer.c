@@ -10,6 +10,7 @@
 
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
+#include <tests/support/tasks.h>
 
 static bool stream_pair(sinew_stream *s[2])
 {
@@ -23,7 +24,7 @@ static bool stream_pair(sinew_stream *s[2])
 
 enum { MASK = 0x5a };
 
-static _Atomic int closed, freed, goodbyes, last_goodbyes;
+static atomic_int closed, freed, goodbyes, last_goodbyes;
 
 typedef struct masking {
     sinew_transport transport;
@@ -153,6 +154,7 @@ IN_RUNTIME(all_bytes_go_through_the_layer)
     CHECK_EQ(atomic_load(&freed), 0);
     CHECK(sinew_stream_find_layer(s[0], &masking_ops) != NULL); /* until the stream is gone */
     sinew_stream_unref(s[0]);
+    yield_until(&freed, 1); /* a task that was to send may not have looked yet */
     CHECK_EQ(atomic_load(&freed), 1);
     sinew_stream_unref(s[1]);
     return 0;
@@ -316,11 +318,13 @@ IN_RUNTIME(a_layer_that_cannot_be_put_is_freed_and_the_stream_is_as_it_was)
         return 0;
     CHECK_EQ(sinew_stream_put_layer(s[0], NULL, NULL), -EINVAL);
     CHECK_EQ(sinew_stream_put_layer(NULL, &masking_new()->transport, NULL), -EINVAL);
+    yield_until(&freed, 1); /* a task that was to send may not have looked yet */
     CHECK_EQ(atomic_load(&freed), 1);
     CHECK_EQ(sinew_stream_write(s[1], "one\ntwo\n", 8), 0);
     CHECK_EQ(sinew_stream_flush(s[1]), 0);
     CHECK_EQ(sinew_stream_readline(s[0], &line), 4);
     CHECK_EQ(sinew_stream_put_layer(s[0], &masking_new()->transport, NULL), -EBADMSG);
+    yield_until(&freed, 2); /* a task that was to send may not have looked yet */
     CHECK_EQ(atomic_load(&freed), 2);
     CHECK_EQ(sinew_stream_readline(s[0], &line), 4);
     CHECK(memcmp(line, "two\n", 4) == 0);
@@ -331,6 +335,7 @@ IN_RUNTIME(a_layer_that_cannot_be_put_is_freed_and_the_stream_is_as_it_was)
     sinew_timeout_begin(&limit, SINEW_MS(20));
     CHECK_EQ(sinew_stream_put_layer(s[0], &masking_new()->transport, NULL), -ETIMEDOUT);
     CHECK_EQ(sinew_timeout_end(&limit), -ETIMEDOUT);
+    yield_until(&freed, 3); /* a task that was to send may not have looked yet */
     CHECK_EQ(atomic_load(&freed), 3);
     char *all = malloc(sizeof much);
     CHECK_EQ(sinew_stream_read_exactly(s[1], all, sizeof much), 0);
@@ -340,6 +345,7 @@ IN_RUNTIME(a_layer_that_cannot_be_put_is_freed_and_the_stream_is_as_it_was)
     sinew_stream_close(s[1]);
     CHECK_EQ(sinew_stream_readline(s[0], &line), 0);
     CHECK_EQ(sinew_stream_put_layer(s[0], &masking_new()->transport, NULL), -ENODATA);
+    yield_until(&freed, 5); /* a task that was to send may not have looked yet */
     CHECK_EQ(atomic_load(&freed), 5);
     CHECK_EQ(atomic_load(&closed), 0);
     sinew_stream_unref(s[0]);
