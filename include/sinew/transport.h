@@ -75,8 +75,8 @@ typedef struct sinew_transport_ops {
     void (*stop)(sinew_transport *t, sinew_stop how);
     /* Closes what is below, or the descriptors, and lets go of what is large. Any thread. Never suspends. */
     void (*close)(sinew_transport *t);
-    /* Ends the transport's own memory (not that of `below`), with the stream's; NULL: that is not its to end. Any
-     * thread. */
+    /* Ends the transport's own memory (not that of `below`), with the stream's, which may be a moment after its last
+     * reference has gone. NULL: it outlives the runtime. Any thread. */
     void (*free)(sinew_transport *t);
     /* shutdown is to be called before close, too. */
     bool says_goodbye;

@@ -224,6 +224,7 @@ IN_RUNTIME(closing_a_layer_says_goodbye_even_if_not_at_once)
             CHECK_EQ(sinew_stream_read_all(s[1], &all, 0), 2);
             free(all);
             CHECK_EQ(atomic_load(&goodbyes), 1);
+            yield_until(&closed, 1); /* by the task that said goodbye */
             CHECK_EQ(atomic_load(&closed), 1);
             sinew_stream_unref(s[1]);
         }
@@ -418,7 +419,8 @@ static const sinew_transport_ops mirror_ops = {
 
 IN_RUNTIME(a_stream_needs_no_descriptor)
 {
-    mirror m = {.transport = {.ops = &mirror_ops, .read_fd = -1, .write_fd = -1}, .bytes = sinew_channel_new(1, 4)};
+    static mirror m; /* has no free */
+    m = (mirror){.transport = {.ops = &mirror_ops, .read_fd = -1, .write_fd = -1}, .bytes = sinew_channel_new(1, 4)};
     sinew_stream *s = NULL;
     const char *line;
     char text[8];
