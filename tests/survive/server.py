@@ -206,7 +206,6 @@ class Server:
 
 class Http(Server):
     name = "http"
-    stop_signal = signal.SIGINT  # SIGTERM just ends it
 
     def __init__(self, args, timeout=3600):
         super().__init__(args)
