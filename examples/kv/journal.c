@@ -291,7 +291,7 @@ static void take(chain *from, chain *out)
 
 bool journal_has_records(void)
 {
-    return pending.first != NULL;
+    return pending.first || pending.lost;
 }
 
 uint64_t journal_take(chain *out)

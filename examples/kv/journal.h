@@ -88,7 +88,8 @@ uint64_t journal_lsn(void);
 
 extern ck_spinlock_t journal_lock;
 
-bool journal_has_records(void); /* with the lock held */
+/* Or is something lost? With the lock held. */
+bool journal_has_records(void);
 /* Takes all records; returns the position of their end. */
 uint64_t journal_take(chain *out);
 

@@ -28,6 +28,14 @@ typedef struct waiter {
     sinew_sem done;
 } waiter;
 
+/* A file that is to take the place of this one; on the rewriter's stack. */
+struct replacement {
+    log_file *next;
+    const char *path;
+    int result;
+    sinew_sem done;
+};
+
 static const char *path;
 static log_file file = {.fd = -1}; /* the writer's; its fd also the ticker's, under `in_use` */
 static sinew_mutex in_use;         /* held while the file is synced every second, and while it is replaced */
@@ -46,12 +54,7 @@ static bool sleeps, stopping;
 static waiter *waiters;
 static unsigned waiting; /* their number */
 static unsigned crowd;   /* the writer sleeps until so many wait */
-static struct replacement {
-    log_file *next;
-    const char *path;
-    int result;
-    sinew_sem done;
-} * replacement;
+static struct replacement *replacement;
 
 struct rewriting rewriting;
 
@@ -316,7 +319,7 @@ static int sync_file(int fd)
     return error;
 }
 
-/* Changes are refused from now on; `last` are those that have been made and are not safe. */
+/* Changes are refused from now on, and nobody waits any more for those that have been made. */
 static void refuse_changes(const char *what, int error)
 {
     if (journal_error() != -error) {

@@ -8,6 +8,7 @@
 #include "journal.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 /* Locks the shards of args[1], args[1 + step]... */
@@ -257,7 +258,9 @@ void cmd_mset(client *c)
 
 static intptr_t flush_store(void *lsn)
 {
-    return store_flush(lsn);
+    int error = store_flush(lsn);
+    malloc_trim(0); /* the C library would keep it */
+    return error;
 }
 
 void cmd_flushall(client *c)

@@ -147,6 +147,7 @@ def what_was_written_is_there_after_a_restart():
             state = everything(client)
             assert len(state) == 10, state.keys()
         check(path)
+        assert encode("DEL", "gone") in path.read_bytes()  # so that it stays gone when the clock is set back
         with server(path) as second, second.client() as client:
             assert everything(client) == state
             assert client.ask("TTL", "e") in range(900, 1001)
