@@ -82,7 +82,12 @@ void sn_kick_enter(sn_worker *w)
 void sn_kick_leave(sn_worker *w)
 {
     w->kickable = 0;
-    pthread_sigmask(SIG_SETMASK, &w->mask_before, NULL);
+    if (!sigismember(&w->mask_before, SIGURG))
+        return;
+    sigset_t urgent; /* the rest of the mask may have been changed by the program meanwhile */
+    sigemptyset(&urgent);
+    sigaddset(&urgent, SIGURG);
+    pthread_sigmask(SIG_BLOCK, &urgent, NULL);
 }
 
 void sn_kick(sn_worker *w)
