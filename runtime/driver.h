@@ -120,8 +120,8 @@ typedef struct sn_driver_ops {
     /* Asks for an operation of this driver to end early; harmless if it has completed. Called by the fiber that waits
      * for it, once, in the thread of any worker. */
     void (*cancel)(sn_driver *d, sn_op *op);
-    /* Hands over what was submitted and completes what has finished; never blocks. `light`: without a system call.
-     * Returns completions. */
+    /* Hands over what was submitted and completes what has finished; never blocks. `light`: nothing is ready, so the
+     * next call may be a wait, and what that would bring need not be asked for. Returns completions. */
     unsigned (*poll)(sn_driver *d, bool light);
     /* Hands over what was submitted and blocks until a completion, a wake or the deadline (SINEW_FOREVER: none).
      * Completes nothing: the worker is on the idle list, and must leave it before it queues anything. Returns whether
