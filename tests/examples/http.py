@@ -688,14 +688,16 @@ def a_client_that_does_not_read_is_cut_off():
 
 
 def a_slow_reader_that_goes_on_is_served():
-    with server("--timeout", "0.5") as strict:
+    with server("--timeout", "2") as strict:
         with Client(strict.number, receive_buffer=100_000) as client:
             client.send(f"GET /large.bin HTTP/1.1\r\n{HOST}\r\n" * 4)
             for _ in range(4):  # more than the kernel would buffer
                 answer = client.read_head()
                 content = b""
                 while (left := int(answer.headers["content-length"]) - len(content)) > 0:
-                    content += client.reader.read(min(left, 200_000))
+                    piece = client.reader.read(min(left, 200_000))
+                    assert piece, f"the server closed the connection {left} bytes too early"
+                    content += piece
                     time.sleep(0.05)
                 assert content == FILES["large.bin"]
 
