@@ -34,7 +34,8 @@
 SINEW_BEGIN_DECLS
 
 /* At the file position, as read(2), write(2), readv(2), writev(2). What is written where nobody reads any more gives
- * -EPIPE and SIGPIPE: ignore that signal (sinew_send raises none). */
+ * -EPIPE and SIGPIPE: ignore that signal (sinew_send raises none). A file is better written with sinew_pwrite: after a
+ * write that was cut short (a full disk, RLIMIT_FSIZE) io_uring leaves the position where it was. */
 SINEW_API ssize_t sinew_read(int fd, void *buf, size_t len);
 SINEW_API ssize_t sinew_write(int fd, const void *buf, size_t len);
 SINEW_API ssize_t sinew_readv(int fd, const struct iovec *parts, int count);
