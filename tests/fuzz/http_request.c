@@ -6,6 +6,7 @@
  *
  *     u16 the seed of the pieces | u8 limits | the bytes that a client sends
  */
+#include "examples/http/condition.h"
 #include "examples/http/request.h"
 #include "examples/http/settings.h"
 #include "tests/fuzz/pieces.h"
@@ -16,6 +17,27 @@ struct settings settings;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+/* The fields that are kept, and what they ask for of a file. */
+static void record_conditions(trace *t, const request *r)
+{
+    const struct stat st = {.st_size = 1000, .st_mtim = {.tv_sec = 784887151}}; /* Tue, 15 Nov 1994 08:12:31 GMT */
+    for (request_field field = 0; field < FIELDS_KEPT; field++) {
+        size_t len = 0;
+        const char *value = request_value(r, field, &len);
+        assert(!value || (value >= r->values && len <= VALUES_MAX && value + len <= r->values + VALUES_MAX));
+        if (value)
+            fprintf(t->out, "  %d: %.*s\n", (int)field, (int)len, value);
+    }
+    off_t first = 0, last = 0;
+    int status = condition_status(r, &st), range = condition_range(r, &st, &first, &last);
+    assert(status == 0 || status == 304 || status == 412);
+    assert(range == 200 || range == 416 || (range == 206 && first >= 0 && first <= last && last < st.st_size));
+    fprintf(t->out, "  %d %d", status, range);
+    if (range == 206)
+        fprintf(t->out, " %lld-%lld", (long long)first, (long long)last);
+    fputc('\n', t->out);
+}
+
 static void record(trace *t, const request *r, request_event event)
 {
     switch (event) {
@@ -25,6 +47,7 @@ static void record(trace *t, const request *r, request_event event)
         assert(r->body_left <= settings.body_bytes && !memchr(r->target, '\0', r->target_len));
         fprintf(t->out, "%d: method %d, keep alive %d, 1.0 %d, ", event, (int)r->method, r->keep_alive, r->http_1_0);
         fprintf(t->out, "target %.*s\n", (int)r->target_len, r->target);
+        record_conditions(t, r);
         break;
     case REQUEST_INVALID:
         assert(r->status == 400 || r->status == 405 || r->status == 413 || r->status == 414 || r->status == 431 ||

@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/examples/http/request.c ${PROJECT_SOURCE_DIR}/examples/http/path.c)
+set(http ${PROJECT_SOURCE_DIR}/examples/http)
+target_sources(${target} PRIVATE ${http}/request.c ${http}/condition.c ${http}/path.c)
 target_link_libraries(${target} PRIVATE fuzz_llhttp)
