@@ -473,8 +473,10 @@ SN_INLINE void prefetch(const struct io_uring_cq *cq, unsigned head, int left)
         __builtin_prefetch(op_of(cq->cqes[(head + 2 * AHEAD) & cq->ring_mask].user_data));
     if (left > AHEAD) {
         uint64_t key = cq->cqes[(head + AHEAD) & cq->ring_mask].user_data;
-        if (key != KEY_WAKE && !(key & KEY_CANCEL)) /* an operation is there until its own completion is reaped */
+        if (key != KEY_WAKE && !(key & KEY_CANCEL)) { /* an operation is there until its own completion is reaped */
+            SN_DCHECK(!sn_load(&op_of(key)->done, relaxed), "a completion is ahead of an operation that has ended");
             __builtin_prefetch(op_of(key)->fiber);
+        }
     }
 }
 
