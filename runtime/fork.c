@@ -3,6 +3,7 @@
 #include "runtime/fork.h"
 
 #include "runtime/inspect.h"
+#include "runtime/kick.h"
 
 #include <signal.h>
 
@@ -51,6 +52,8 @@ static void in_child(void)
     sn_name_forked();
     sn_inspect_forked();
     after();
+    if (w)
+        sn_tsan_signals_forked();
 }
 
 static void install(void)

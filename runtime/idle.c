@@ -273,7 +273,12 @@ void sn_idle_sleep(sn_worker *w)
             if (sn_load(&rt->idle.departures, seq_cst) != departures_now) /* m2 */
                 continue;
         }
+#if SN_TSAN
+        sinew_time pause_end = sn_clock_now() + SN_TSAN_PAUSE_NS;
+        deadline = pause_end < deadline ? pause_end : deadline;
+#endif
         bool ready = rt->driver->wait(w->driver, deadline);
+        sn_tsan_signals(w);
         if (monitor) {
             w->looking = true; /* this worker is still on the list; it wakes others once it has left */
             help_others(w);

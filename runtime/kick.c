@@ -70,18 +70,49 @@ void sn_kick_init(void)
     pthread_once(&once, install);
 }
 
+#if SN_TSAN
+static sigset_t stopping_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return set;
+}
+
+void sn_tsan_signals(sn_worker *w)
+{
+    sigset_t set = stopping_signals();
+    (void)w;
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+void sn_tsan_signals_forked(void)
+{
+    sigset_t set = stopping_signals();
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+#endif
+
 void sn_kick_enter(sn_worker *w)
 {
     sigset_t urgent;
     sigemptyset(&urgent);
     sigaddset(&urgent, SIGURG);
     pthread_sigmask(SIG_UNBLOCK, &urgent, &w->mask_before);
+#if SN_TSAN
+    sn_tsan_signals(w);
+#endif
     w->kickable = 1;
 }
 
 void sn_kick_leave(sn_worker *w)
 {
     w->kickable = 0;
+#if SN_TSAN
+    pthread_sigmask(SIG_SETMASK, &w->mask_before, NULL);
+#endif
     if (!sigismember(&w->mask_before, SIGURG))
         return;
     sigset_t urgent; /* the rest of the mask may have been changed by the program meanwhile */

@@ -38,4 +38,20 @@ void sn_kick(sn_worker *w);
  * library. */
 bool sn_kick_where(sn_worker *w, sn_standing *out);
 
+#if SN_TSAN
+/*
+ * ThreadSanitizer holds a signal back until the context in which it arrived makes a call that it intercepts. A task
+ * that was running then, and ended or waited for ever, would keep it for ever, and a program that is to be stopped by
+ * it would go on. So in that build workers take the signals that stop programs only here, on their own stacks, between
+ * tasks and at least every SN_TSAN_PAUSE_NS of a wait.
+ */
+enum { SN_TSAN_PAUSE_NS = 50000000 };
+void sn_tsan_signals(sn_worker *w);
+/* In a forked child, which is no worker. */
+void sn_tsan_signals_forked(void);
+#else
+#define sn_tsan_signals(w)       ((void)(w))
+#define sn_tsan_signals_forked() ((void)0)
+#endif
+
 #endif

@@ -226,6 +226,7 @@ void sn_look_around(sn_worker *w)
     w->budget = SN_BUDGET;
     w->looking = true;
     sn_bump(&w->counters.polls, 1);
+    sn_tsan_signals(w);
     drain(w, &w->inbox);
     drain(w, &rt->inbox);
     sn_task_pool_balance(w);
