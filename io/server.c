@@ -135,8 +135,7 @@ static void report(const char *what, int error)
 static void connection_end(connection *c)
 {
     sinew_server *s = c->server;
-    sinew_stream_unref(c->stream);
-    bool biased = lock(s);
+    bool biased = lock(s); /* who finds it on the list takes a reference to its stream, so that goes after it */
     *(c->previous ? &c->previous->next : &s->first) = c->next;
     if (c->next)
         c->next->previous = c->previous;
@@ -144,6 +143,7 @@ static void connection_end(connection *c)
     sinew_task *self = c->task;
     sn_waiting *room = let_go(&s->room, true), *wake = let_waiters_go(s);
     unlock(s, biased);
+    sinew_stream_unref(c->stream);
     sn_stream_grant(room);
     sn_stream_grant(wake);
     sinew_detach(self);

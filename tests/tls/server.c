@@ -17,10 +17,8 @@ typedef struct site {
 
 static void count_failure(sinew_stream *stream, int error, const char *reason, void *arg)
 {
-    char peer[160];
     site *to = arg;
-    CHECK(sinew_stream_peer(stream, peer, sizeof peer) > 0 || sinew_stream_fd(stream) < 0);
-    CHECK(reason[0] != '\0');
+    CHECK(stream != NULL && reason[0] != '\0');
     atomic_store(&to->last_failure, error);
     atomic_fetch_add(&to->failures, 1);
     sinew_event_set(&to->failed);
@@ -113,7 +111,7 @@ IN_RUNTIME(who_says_nothing_holds_up_nobody_and_is_sent_away)
     site to;
     sinew_stream *silent[20];
     char byte;
-    if (!site_begin(&to, SINEW_MS(300)))
+    if (!site_begin(&to, SINEW_MS(scaled(1000, 3000)))) /* enough for who speaks, also where much else runs */
         return 0;
     for (int i = 0; i < 20; i++)
         CHECK_EQ(sinew_stream_dial(to.address, NULL, &silent[i]), 0);
