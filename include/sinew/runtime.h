@@ -156,7 +156,8 @@ typedef struct sinew_error_report {
 } sinew_error_report;
 
 /* Called in whatever thread the last reference went, which may be inside of another call of sinew, and for handles that
- * were left, when their runtime ends: so `arg` is to live until then. It must not suspend.
+ * were left, when their runtime ends: so `arg` is to live until then. It must not suspend. Several
+ * threads may be in it at once.
  * Slow tasks are reported by a thread that is none of the workers, while they may still run. */
 typedef void (*sinew_error_handler)(const sinew_error_report *report, void *arg);
 

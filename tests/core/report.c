@@ -16,13 +16,18 @@ struct reports {
     char name[64], what[128];
 };
 
+/* Several tasks may fail at once. */
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
+
 static void count_report(const sinew_error_report *report, void *arg)
 {
     struct reports *r = arg;
+    pthread_mutex_lock(&counting);
     r->error = report->error;
     snprintf(r->name, sizeof r->name, "%s", report->name);
     snprintf(r->what, sizeof r->what, "%s", report->what);
     atomic_fetch_add(&r->n, 1);
+    pthread_mutex_unlock(&counting);
 }
 
 #define WITH_REPORTS(r)     \
