@@ -7,8 +7,20 @@
  * alert, the answer to a key update) and that is only added to the list of what is to be sent: the reader sends what
  * goes at once, and leaves the rest to whoever sends next. The answer to a key update is due before the next data we
  * send, and goes before that. It never waits for the network there, or two sides that both send first would wait for
- * ever; only when a peer makes it answer again and again, and takes none of the answers, does it wait (OUT_MAX). A
- * writer never needs to read: renegotiation is off.
+ * ever; only when a peer makes it answer again and again, and takes none of the answers, does it wait (OUT_MAX).
+ *
+ * The reverse is rarer: while OpenSSL has read a part of a message of its own (session tickets, key updates; there is
+ * no renegotiation) it does not write either. A writer that meets this waits until a reader has fed OpenSSL more, or,
+ * if nobody reads, feeds it itself.
+ *
+ *     writer (lock held)                      reader, after each turn under the lock; and when it leaves
+ *     OpenSSL wants to read:                  r1 what it did, or `reading` given back
+ *     w1 fed = no; writer_waits = true        r2 writer_waits? then: off, fed = yes
+ *     w2 (unlocked) reading free? then read
+ *        otherwise wait for fed
+ *
+ *   impossible: the writer waits for what has happened already. A turn after w1 sees writer_waits, by the lock; a
+ * reader that w2 finds there has not given `reading` back, and will look after it has.
  *
  * Sending. Plain bytes count as sent when their records have all gone to the transport below; until then they stay with
  * the stream above, which knows how much is unsent, and when to wait. What was encrypted is not encrypted again:
@@ -133,6 +145,13 @@ static ssize_t read_what_is_there(sn_tls *t, sinew_received *received, char *buf
     return got;
 }
 
+static void tell_writer(sn_tls *t)
+{
+    if (atomic_load(&t->writer_waits) && atomic_exchange(&t->writer_waits, false)) /* r2 */
+        sinew_event_set(&t->fed);
+}
+
+/* `reading` is held. */
 static ssize_t receive(sn_tls *t, sinew_received *received, char *buffer, size_t n)
 {
     for (;;) {
@@ -140,7 +159,8 @@ static ssize_t receive(sn_tls *t, sinew_received *received, char *buffer, size_t
         if (r != 0)
             return r;
         ssize_t got = read_what_is_there(t, received, buffer, n);
-        sinew_mutex_unlock(&t->lock);
+        sinew_mutex_unlock(&t->lock); /* r1 */
+        tell_writer(t);
         r = sn_tls_push(t); /* what OpenSSL has to say to it */
         if (got != WANT_MORE)
             return got;
@@ -156,20 +176,30 @@ static ssize_t receive(sn_tls *t, sinew_received *received, char *buffer, size_t
             if (r != 0)
                 return r;
             r = sn_tls_below_ended(t);
-            sinew_mutex_unlock(&t->lock);
+            sinew_mutex_unlock(&t->lock); /* who gives `reading` back tells the writer */
             return r;
         }
     }
 }
 
-/* One at a time: who waits for the peer's goodbye takes it away from nobody, as nobody reads a closed stream. */
+static void stop_reading(sn_tls *t)
+{
+    sn_tls_keep(&t->arrived);
+    sinew_mutex_unlock(&t->reading); /* r1 */
+    tell_writer(t);
+}
+
+/* Beside the one reader there may be a writer that feeds OpenSSL, or who waits for the peer's goodbye. That one takes
+ * nothing away from anybody: the stream is closed. */
 static ssize_t receive_alone(sn_tls *t, sinew_received *received, char *buffer, size_t n)
 {
-    if (atomic_exchange(&t->receiving, true))
+    if (atomic_load(&t->leaving))
         return 0;
+    int r = sinew_mutex_lock(&t->reading);
+    if (r != 0)
+        return r;
     ssize_t got = receive(t, received, buffer, n);
-    sn_tls_keep(&t->arrived);
-    atomic_store(&t->receiving, false);
+    stop_reading(t);
     return got;
 }
 
@@ -222,7 +252,7 @@ static const char *next_bytes(const place *at, char *scratch, size_t *n)
     return scratch;
 }
 
-/* 0: `encrypted` > 0; or an error. The lock is held. */
+/* 0: `encrypted` > 0; WANT_MORE: OpenSSL is to be fed first; or an error. The lock is held. */
 static int encrypt(sn_tls *t, const struct iovec *pieces, int count)
 {
     place at = {.piece = pieces, .end = pieces + count};
@@ -236,34 +266,77 @@ static int encrypt(sn_tls *t, const struct iovec *pieces, int count)
         const char *bytes = next_bytes(&at, scratch, &n);
         ERR_clear_error();
         int r = SSL_write_ex(t->ssl, bytes, n, &done);
-        if (r == 1)
+        switch (SSL_get_error(t->ssl, r)) {
+        case SSL_ERROR_NONE:
             t->encrypted += done;
-        else if (SSL_get_error(t->ssl, r) == SSL_ERROR_WANT_WRITE)
+            break;
+        case SSL_ERROR_WANT_READ:
+            error = WANT_MORE;
+            break;
+        case SSL_ERROR_WANT_WRITE:
             error = -ENOMEM; /* OpenSSL has the record, and wants to be called with the same bytes again */
-        else
+            break;
+        default:
             error = sn_tls_fail_of_openssl(t);
+            break;
+        }
         go(&at, done);
     }
     free(scratch);
     return t->encrypted > 0 && t->error == 0 ? 0 : error;
 }
 
+/* Until OpenSSL has been fed, by a reader or here. */
+static int wait_until_fed(sn_tls *t)
+{
+    if (sinew_mutex_trylock(&t->reading) != 0) /* w2 */
+        return sinew_event_wait(&t->fed);
+    int r = (int)sn_tls_fetch(t);
+    bool ended = r == 0;
+    if (r >= 0) {
+        r = sinew_mutex_lock(&t->lock);
+        if (r == 0) {
+            r = ended ? sn_tls_below_ended(t) : 0;
+            sn_tls_take_arrived(t);
+            sn_tls_keep(&t->in);
+            sinew_mutex_unlock(&t->lock);
+        }
+    }
+    stop_reading(t);
+    return ended && r == 0 ? -EPIPE : r;
+}
+
+/* 0: something is encrypted, and on the list. */
+static int encrypt_some(sn_tls *t, const struct iovec *pieces, int count, bool wait)
+{
+    for (;;) {
+        int r = wait ? sinew_mutex_lock(&t->lock) : sinew_mutex_trylock(&t->lock);
+        if (r != 0)
+            return r == -EBUSY ? -EAGAIN : r;
+        r = t->error;
+        if (r == 0 && t->encrypted == 0)
+            r = encrypt(t, pieces, count);
+        if (r == WANT_MORE && wait) { /* w1 */
+            sinew_event_clear(&t->fed);
+            atomic_store(&t->writer_waits, true);
+        }
+        sinew_mutex_unlock(&t->lock);
+        if (r != WANT_MORE)
+            return r;
+        r = wait ? wait_until_fed(t) : -EAGAIN;
+        if (r != 0)
+            return r;
+    }
+}
+
 static ssize_t tls_send(sinew_transport *transport, const struct iovec *pieces, int count, bool wait)
 {
     sn_tls *t = session_of(transport);
     int r = 0;
-    if (!sinew_event_is_set(&t->opened)) {
+    if (!sinew_event_is_set(&t->opened))
         r = wait ? sinew_event_wait(&t->opened) : -EAGAIN;
-        if (r != 0)
-            return r;
-    }
-    r = wait ? sinew_mutex_lock(&t->lock) : sinew_mutex_trylock(&t->lock);
-    if (r != 0)
-        return r == -EBUSY ? -EAGAIN : r;
-    r = t->error;
-    if (r == 0 && t->encrypted == 0)
-        r = encrypt(t, pieces, count);
-    sinew_mutex_unlock(&t->lock);
+    if (r == 0)
+        r = encrypt_some(t, pieces, count, wait);
     if (r == 0)
         r = wait ? sn_tls_flush(t) : sn_tls_push(t);
     if (r != 0)
@@ -275,7 +348,8 @@ static ssize_t tls_send(sinew_transport *transport, const struct iovec *pieces, 
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-/* close_notify into the list. The lock is held. */
+/* close_notify into the list. In the middle of a message of the peer's OpenSSL does not say it; then the end of the
+ * connection has to do. The lock is held. */
 static void say_end(sn_tls *t)
 {
     if (t->said_end || t->error != 0)
@@ -289,16 +363,16 @@ static void say_end(sn_tls *t)
 /* Reads what nobody wants until the peer has ended its side, too. */
 static void wait_for_goodbye(sn_tls *t)
 {
-    if (atomic_exchange(&t->receiving, true))
-        return; /* then the end is close by */
+    atomic_store(&t->leaving, true);
+    if (sinew_mutex_trylock(&t->reading) != 0)
+        return; /* who reads will be stopped */
     char scrap[1024];
     sinew_timeout limit;
     sinew_timeout_begin(&limit, t->context->options.close_wait);
     while (receive(t, NULL, scrap, sizeof scrap) > 0)
         ;
     sinew_timeout_end(&limit);
-    sn_tls_keep(&t->arrived);
-    atomic_store(&t->receiving, false);
+    stop_reading(t);
 }
 
 static int tls_shutdown(sinew_transport *transport, bool wait, bool last)
@@ -317,7 +391,7 @@ static int tls_shutdown(sinew_transport *transport, bool wait, bool last)
         return r;
     sinew_transport *below = transport->below;
     r = below->ops->shutdown(below, wait, last);
-    if (r != 0 || !last || ended || t->context->options.close_wait < 0 || atomic_load(&t->receiving))
+    if (r != 0 || !last || ended || t->context->options.close_wait < 0 || sinew_mutex_locked(&t->reading))
         return r;
     if (!wait)
         return -EAGAIN;

@@ -177,8 +177,10 @@ static int session_new(sinew_tls_context *context, const sinew_tls_options *opt,
     t->transport.ops = &sn_tls_ops;
     t->context = sinew_tls_context_ref(context);
     sinew_mutex_init(&t->lock);
+    sinew_mutex_init(&t->reading);
     sinew_mutex_init(&t->sending);
     sinew_event_init(&t->opened);
+    sinew_event_init(&t->fed);
     pthread_mutex_init(&t->list, NULL);
     t->info = calloc(1, sizeof *t->info);
     t->ssl = t->info ? sn_tls_session_new(context) : NULL;

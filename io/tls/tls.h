@@ -10,6 +10,7 @@
  *
  *   lock      the SSL object, and all that OpenSSL touches in a call; `error`, `ended`. Held for one call of OpenSSL, a
  *             handshake's step at the longest. Never over a wait for the network.
+ *   reading   the right to call the `receive` below, and `arrived`. Held over waits.
  *   sending   the right to call the `send` below, and `flight`. Held over waits, and never asked for by a reader
  *             that could go on without.
  *   list      the list of records to be sent; held for the copy of one.
@@ -73,16 +74,18 @@ typedef struct sn_tls_chunk {
 typedef struct sn_tls {
     sinew_transport transport;
     sinew_tls_context *context; /* a reference */
-    sinew_mutex lock, sending;
-    SSL *ssl;               /* NULL: closed */
-    sinew_event opened;     /* the handshake is over, in one way or the other */
-    bool said_end;          /* close_notify is written */
-    bool ended;             /* nothing more comes */
-    int error;              /* the session has failed; 0: it has not */
-    _Atomic bool failed;    /* `error` and `reason` are there, for others to see */
-    _Atomic bool open;      /* the handshake has succeeded: `info` is there */
-    _Atomic bool stopped;   /* what is below ends because we want it to */
-    _Atomic bool receiving; /* a task is in receive, or in the wait for the peer's goodbye */
+    sinew_mutex lock, reading, sending;
+    SSL *ssl;                  /* NULL: closed */
+    sinew_event opened;        /* the handshake is over, in one way or the other */
+    bool said_end;             /* close_notify is written */
+    bool ended;                /* nothing more comes */
+    int error;                 /* the session has failed; 0: it has not */
+    _Atomic bool failed;       /* `error` and `reason` are there, for others to see */
+    _Atomic bool open;         /* the handshake has succeeded: `info` is there */
+    _Atomic bool stopped;      /* what is below ends because we want it to */
+    _Atomic bool leaving;      /* the stream is closed: nobody wants what comes */
+    _Atomic bool writer_waits; /* until OpenSSL has been given more to read, or nobody reads */
+    sinew_event fed;           /* that has come about */
 
     /* Of who is receiving. */
     sn_tls_input arrived; /* not yet under the lock */

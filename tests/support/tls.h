@@ -5,6 +5,8 @@
 #ifndef TESTS_SUPPORT_TLS_H
 #define TESTS_SUPPORT_TLS_H
 
+#include <netinet/tcp.h>
+
 #include <sinew/tls.h>
 
 #include <tests/support/certificates.h>
@@ -66,6 +68,9 @@ static inline bool stream_pair(sinew_stream *s[2])
     int listener = loopback_listener(1, &address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r = connect(fd, (void *)&address, sizeof address);
     int other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    int on = 1; /* as sinew_dial and servers do */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(other, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     close(listener);
     s[0] = s[1] = NULL;
     return CHECK_EQ(r, 0) && CHECK_EQ(sinew_stream_open(fd, NULL, &s[0]), 0) &&
