@@ -9,9 +9,11 @@
  *     sinew_tls_reason why;
  *     int r = sinew_tls_context_new(&(sinew_tls_context_options){.why = &why}, &tls);
  *     sinew_stream *s;
+ *     sinew_tls_options opt = {.server_name = "example.org", .why = &why};
  *     if (r == 0)
- *         r = sinew_tls_dial("127.0.0.1:443", tls, &(sinew_tls_options){.server_name = "example.org", .why = &why},
- * &s); if (r != 0) fprintf(stderr, "%s\n", why.text);
+ *         r = sinew_tls_dial("192.0.2.1:443", tls, &opt, &s);
+ *     if (r != 0)
+ *         fprintf(stderr, "%s\n", why.text);
  *
  * A server, whose handler gets streams on which TLS runs already:
  *
@@ -34,7 +36,8 @@
  *   errors        -EPROTO         the peer does not speak TLS, has no version, cipher or protocol in common with us,
  *                                 broke off, or sent what does not decrypt
  *                 -EKEYREJECTED   we refuse the peer's certificate: unknown authority, expired, another name, none
- *                 -EACCES         the peer refuses our certificate, or wants one
+ *                 -EACCES         the peer refuses our certificate, or wants one. A client of TLS 1.3 hears of that
+ *                                 after its handshake, when it reads
  *                 -ECONNABORTED   the connection ended in the middle: during the handshake, or without close_notify; or
  *                                 a handshake was cancelled or timed out before
  *                 and those of the connection. sinew_tls_error has the sentence that belongs to one.

@@ -237,6 +237,28 @@ IN_RUNTIME(closing_ends_a_read_that_waits)
     return 0;
 }
 
+static intptr_t drop(void *stream)
+{
+    sinew_stream_unref(stream);
+    return 0;
+}
+
+IN_RUNTIME(the_last_reference_may_go_in_a_thread_that_runs_no_tasks)
+{
+    sinew_stream *s[2];
+    char block[100];
+    if (!tls_pair(s))
+        return 0;
+    memset(block, 'x', sizeof block);
+    CHECK_EQ(sinew_stream_write(s[1], block, sizeof block), 0);
+    CHECK_EQ(sinew_stream_flush(s[1]), 0);
+    CHECK_EQ(sinew_stream_read(s[0], block, 1), 1); /* the rest is buffered */
+    CHECK_EQ(sinew_blocking_wait(drop, s[0]), 0);
+    CHECK_EQ(sinew_stream_read(s[1], block, 1), 0); /* it has said goodbye */
+    sinew_stream_unref(s[1]);
+    return 0;
+}
+
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 IN_RUNTIME(a_peer_that_does_not_read_holds_up_the_writer)
@@ -399,6 +421,7 @@ TLS_MAIN(cmocka_unit_test(what_is_written_is_read_on_the_other_side),
          cmocka_unit_test(a_close_sends_everything_and_then_the_end),
          cmocka_unit_test(what_a_client_writes_that_never_reads_arrives),
          cmocka_unit_test(closing_ends_a_read_that_waits),
+         cmocka_unit_test(the_last_reference_may_go_in_a_thread_that_runs_no_tasks),
          cmocka_unit_test(a_peer_that_does_not_read_holds_up_the_writer),
          cmocka_unit_test(a_read_that_times_out_loses_nothing), cmocka_unit_test(both_sides_know_what_was_agreed_upon),
          cmocka_unit_test(a_client_shows_its_certificate),
