@@ -40,7 +40,7 @@ int sn_receive(int fd, sn_received *r)
 void sn_received_release(sn_received *r)
 {
     if (r->owner)
-        sn_worker_self()->runtime->driver->give_back(r->owner, r->data);
+        sn_driver_uring.give_back(r->owner, r->data); /* no other driver has any; any thread */
     else
         free(r->data);
 }
