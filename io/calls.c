@@ -9,6 +9,7 @@
 #include "runtime/driver.h"
 #include "runtime/worker.h"
 
+#include <sinew/errno.h>
 #include <sinew/io.h>
 #include <sinew/time.h>
 

@@ -9,6 +9,7 @@
 #include "io/address.h"
 
 #include <sinew/dns.h>
+#include <sinew/errno.h>
 #include <sinew/io.h>
 #include <sinew/net.h>
 #include <sinew/task.h>

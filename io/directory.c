@@ -7,6 +7,7 @@
 #include "runtime/base.h"
 
 #include <sinew/blocking.h>
+#include <sinew/errno.h>
 #include <sinew/file.h>
 
 #include <dirent.h>

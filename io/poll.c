@@ -9,6 +9,7 @@
 
 #include "runtime/driver.h"
 
+#include <sinew/errno.h>
 #include <sinew/io.h>
 
 #include <poll.h>

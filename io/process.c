@@ -15,6 +15,7 @@
 #include "runtime/report.h"
 #include "runtime/worker.h"
 
+#include <sinew/errno.h>
 #include <sinew/io.h>
 #include <sinew/task.h>
 #include <sinew/time.h>

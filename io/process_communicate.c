@@ -5,21 +5,19 @@
  * there.
  *
  * Feeding must not raise SIGPIPE in a worker's thread. A ring could not be told so for pipes before Linux 6.18. So our
- * end is made non-blocking while we feed, and each write is a plain one with the signal blocked; one that was raised is
- * taken back before it is unblocked. There is no switch between the two, so it is the same thread.
+ * end is made non-blocking while we feed, and each write is a plain one, with the signal held (sigpipe.h).
  */
 #include "io/process.h"
-
+#include "io/sigpipe.h"
 #include "runtime/worker.h"
 
+#include <sinew/errno.h>
 #include <sinew/group.h>
 #include <sinew/io.h>
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { READ_FIRST = 4096 };
@@ -28,19 +26,11 @@ enum { READ_FIRST = 4096 };
 
 static ssize_t write_without_signal(int fd, const void *data, size_t length)
 {
-    sigset_t pipe_signal, before, pending;
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    sn_sigpipe_held held;
+    sn_sigpipe_hold(&held);
     ssize_t n = write(fd, data, length);
     n = n < 0 ? -errno : n;
-    if (n == -EPIPE && !sigismember(&pending, SIGPIPE)) {
-        const struct timespec now = {0};
-        while (sigtimedwait(&pipe_signal, NULL, &now) < 0 && errno == EINTR)
-            ;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sn_sigpipe_let_go(&held);
     return n;
 }
 

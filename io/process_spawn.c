@@ -14,6 +14,7 @@
 #include "runtime/worker.h"
 
 #include <sinew/blocking.h>
+#include <sinew/errno.h>
 
 #include <fcntl.h>
 #include <signal.h>

@@ -14,6 +14,7 @@
 #include "runtime/driver.h"
 #include "runtime/worker.h"
 
+#include <sinew/errno.h>
 #include <sinew/net.h>
 #include <sinew/time.h>
 

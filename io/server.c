@@ -24,6 +24,7 @@
 #include "runtime/report.h"
 #include "runtime/task_hot.h"
 
+#include <sinew/errno.h>
 #include <sinew/io.h>
 #include <sinew/net.h>
 #include <sinew/server.h>

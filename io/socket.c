@@ -3,6 +3,7 @@
 #include "runtime/driver.h"
 #include "runtime/worker.h"
 
+#include <sinew/errno.h>
 #include <sinew/net.h>
 
 /* A length that a system call may be given at once, as read(2) cuts it. */

@@ -8,6 +8,7 @@
 #include "io/sigpipe.h"
 #include "runtime/driver.h"
 
+#include <sinew/errno.h>
 #include <sinew/io.h>
 #include <sinew/net.h>
 

@@ -15,6 +15,7 @@
 #include "runtime/driver.h"
 #include "runtime/task_hot.h"
 
+#include <sinew/errno.h>
 #include <sinew/io.h>
 
 #include <ck_spinlock.h>

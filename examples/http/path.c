@@ -4,9 +4,9 @@
 
 #include "settings.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sinew/errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/syscall.h>

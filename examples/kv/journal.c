@@ -4,7 +4,7 @@
 #include "bytes.h"
 #include "store.h"
 
-#include <errno.h>
+#include <sinew/errno.h>
 #include <stdlib.h>
 #include <string.h>
 

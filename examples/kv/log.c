@@ -7,10 +7,10 @@
 #include "settings.h"
 #include "spin.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sinew/errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
