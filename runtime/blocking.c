@@ -226,25 +226,6 @@ static bool leave(sn_blocking *b, call *c, bool on_stack)
     return !on_stack && sn_cas(&c->state, &running, LEFT, acq_rel);
 }
 
-/* At a checkpoint: 0, or what the caller is to return. */
-static int asked_before(sn_fiber *f, bool keep)
-{
-    if (!keep)
-        return sn_interrupt(f);
-    if (!sn_asked(f))
-        return 0;
-    f->fresh = true;
-    return -ECANCELED;
-}
-
-static int asked_meanwhile(sn_fiber *f, bool keep)
-{
-    if (!keep)
-        return sn_cancel_take(f->task);
-    f->fresh = true;
-    return -ECANCELED;
-}
-
 /* Queues the call. 0, or a negative errno, and then there is no call any more. */
 static int begin(sn_blocking *b, call *c, bool on_stack)
 {
@@ -277,7 +258,7 @@ static intptr_t run_in_pool(sn_blocking *b, const sn_blocking_request *r, sn_wor
             continue;
         sn_interrupt_poll(f);
         if (sn_cancel_pending(f->task) && leave(b, c, on_stack))
-            return asked_meanwhile(f, r->keep);
+            return r->keep ? sn_leave_pending(f) : sn_cancel_take(f->task);
     }
     f->fresh = true; /* a cancel that came together with the end is looked for at the next checkpoint */
     sn_tsan_acquire(c);
@@ -297,7 +278,7 @@ static intptr_t refuse(const sn_blocking_request *r, intptr_t code)
 intptr_t sn_blocking_run(sn_blocking *b, const sn_blocking_request *r)
 {
     sn_worker *w = sn_worker_self();
-    int code = r->deaf ? 0 : asked_before(w->fiber, r->keep);
+    int code = r->deaf ? 0 : sn_asked_before(w->fiber, r->keep);
     if (code)
         return refuse(r, code);
     call on_stack, *c = r->may_leave ? malloc(sizeof *c) : &on_stack;

@@ -175,4 +175,20 @@ SN_INLINE void sn_interrupt_later(sn_fiber *f)
         f->fresh = true;
 }
 
+/* In the middle of a call that has done part of its work and will report that: what the task is asked ends the call and
+ * stays for the next checkpoint. */
+SN_INLINE int sn_leave_pending(sn_fiber *f)
+{
+    f->fresh = true;
+    return -ECANCELED;
+}
+
+/* At the beginning of an operation: 0, or what the caller is to return. `keep`: in the middle of such a call. */
+SN_INLINE int sn_asked_before(sn_fiber *f, bool keep)
+{
+    if (SN_LIKELY(!keep))
+        return sn_interrupt(f);
+    return sn_asked(f) ? sn_leave_pending(f) : 0;
+}
+
 #endif

@@ -13,7 +13,9 @@
 
 #include "runtime/worker.h"
 
-/* Where a worker stood when it was interrupted, innermost call first. */
+/* Where a worker stood when it was interrupted, innermost call first. Who asks publishes it in `standing_wanted`
+ * (release; the handler's exchange acquires it); whoever's exchange finds it there has it, so a handler that comes late
+ * writes nothing. `taken` is released by the handler after the rest, and acquired by who asked. */
 enum { SN_KICK_FRAMES = 24 };
 
 typedef struct sn_standing {

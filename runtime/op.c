@@ -28,13 +28,6 @@ static intptr_t make_call(void *arg)
     return op->worker->runtime->driver->plain(op);
 }
 
-/* What the task is asked stays for its next checkpoint. */
-static SN_COLD int leave_pending(sn_fiber *f)
-{
-    f->fresh = true;
-    return -ECANCELED;
-}
-
 /* A close is not lost, neither to a cancel nor for want of a thread: then it is made here, where it may block. */
 static SN_NOINLINE int run_elsewhere(sn_op *op, bool keep)
 {
@@ -67,7 +60,7 @@ SN_INLINE int run_in_driver(sn_worker *w, sn_fiber *f, sn_op *op, bool keep)
     int result = op->result;
     if (asked && (result == -ECANCELED || result == -EINTR)) {
         if (keep)
-            return leave_pending(f);
+            return sn_leave_pending(f);
         int code = sn_cancel_take(f->task);
         return code ? code : result;
     }
@@ -78,21 +71,13 @@ SN_INLINE int run_in_driver(sn_worker *w, sn_fiber *f, sn_op *op, bool keep)
     return result;
 }
 
-/* At a checkpoint: 0, or what the caller is to return. */
-SN_INLINE int asked_before(sn_fiber *f, bool keep)
-{
-    if (!keep)
-        return sn_interrupt(f);
-    return sn_asked(f) ? leave_pending(f) : 0;
-}
-
 SN_INLINE int run(sn_opcode opcode, int fd, const void *buffer, uint64_t length, int64_t extra, int flags, bool keep)
 {
     sn_worker *w = sn_worker_of_task();
     if (!w)
         return -EPERM;
     sn_fiber *f = w->fiber;
-    int code = opcode == SN_OP_CLOSE ? 0 : asked_before(f, keep);
+    int code = opcode == SN_OP_CLOSE ? 0 : sn_asked_before(f, keep);
     if (code)
         return code;
     _Alignas(SN_CACHE_LINE) sn_op op; /* only what is used is set */
@@ -108,7 +93,7 @@ SN_INLINE int run(sn_opcode opcode, int fd, const void *buffer, uint64_t length,
         result = run_elsewhere(&op, keep);
         if (result != SN_OP_AGAIN)
             break;
-        code = asked_before(f, keep);
+        code = sn_asked_before(f, keep);
         if (code)
             return code;
         result = run_in_driver(sn_worker_self(), f, &op, keep);

@@ -25,9 +25,8 @@
 #include <signal.h>
 
 enum {
-    SN_HELP_NS = 1000000, /* how often workers look after timers and queues of those that compute */
-    SN_STUCK_NS =
-        100000, /* a worker that has not looked around for so long is taken to compute: its I/O is for others */
+    SN_HELP_NS = 1000000,   /* how often workers look after timers and queues of those that compute */
+    SN_STUCK_NS = 100000,   /* who has not looked around for so long is taken to compute: others see to its I/O */
     SN_HELP_IO_NS = 200000, /* how often workers look after the I/O of those that compute */
     SN_KICKED_NS = 30000,   /* one that was interrupted has let its completions out by then */
     SN_STEAL_MOST = 4096,   /* entries at once */
