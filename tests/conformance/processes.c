@@ -9,6 +9,7 @@
 
 #include <tests/support/child.h>
 #include <tests/support/children.h>
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/tasks.h>
@@ -199,8 +200,8 @@ static int start_program(const char *program, const sinew_process_options *opt)
 
 IN_RUNTIME(a211_a_program_that_cannot_be_started_is_the_calls_error)
 {
-    char text[] = "/tmp/sinew-test-XXXXXX";
-    int fd = mkstemp(text);
+    char text[TEMPORARY_PATH];
+    int fd = mkstemp(temporary_template(text));
     CHECK(fd >= 0 && write(fd, "no program\n", 11) == 11 && close(fd) == 0);
     int descriptors = count_descriptors();
     sinew_process_options piped = {.in = SINEW_STDIO_PIPE, .out = SINEW_STDIO_PIPE, .err = SINEW_STDIO_PIPE};

@@ -45,18 +45,10 @@ def proxy(*targets, options=(), expected=0, stop=True, **limits):
         program.number = program.port()
         yield program
         if stop:
-            terminate(program)
+            program.process.send_signal(signal.SIGTERM)
         code = program.end()
         assert code == expected, code
         assert program.output[-1].startswith("proxy: stopped: "), program.output
-
-
-def terminate(program):
-    if "/tsan/" in programs.path_of("proxy"):
-        # ThreadSanitizer holds a signal back until the task that it interrupted makes a call which that intercepts, and
-        # one that ends meanwhile keeps it: the signal is not to come together with what other events set off.
-        time.sleep(0.05)
-    program.process.send_signal(signal.SIGTERM)
 
 
 def reported(program):
@@ -247,7 +239,7 @@ def unix_sockets_are_addresses_too():
                     assert read_all(server) == b"there"
                     server.sendall(b"and back")
                 assert read_all(s) == b"and back"
-            terminate(program)
+            program.process.send_signal(signal.SIGTERM)
             assert program.end() == 0
 
 
@@ -498,7 +490,7 @@ def clients_wait_when_descriptors_run_out():
 
 def stop(program):
     """Returns when it has stopped to listen."""
-    terminate(program)
+    program.process.send_signal(signal.SIGTERM)
 
     def refuses():
         try:
@@ -528,7 +520,7 @@ def stopping_cuts_what_does_not_end():
             for client in (s, other):
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
-            terminate(program)
+            program.process.send_signal(signal.SIGTERM)
             program.process.wait(programs.PATIENCE)
             assert is_reset(s) and is_reset(other)
     assert reported(program)["cut"] == 2
@@ -1242,7 +1234,7 @@ def stopping_answers_requests_in_flight():
             asked.clear()
             busy.send(f"GET /slow HTTP/1.1\r\n{HOST}\r\n")
             assert asked.wait(programs.PATIENCE)
-            terminate(program)
+            program.process.send_signal(signal.SIGTERM)
             assert is_reset(busy.socket)
         go_on.set()
         assert reported(program)["cut"] == 1, program.output
@@ -1276,7 +1268,7 @@ def stopping_under_load_breaks_no_response():
             for visitor in visitors:
                 visitor.start()
             wait_until(lambda: len(whole) > 100)
-            terminate(program)
+            program.process.send_signal(signal.SIGTERM)
             for visitor in visitors:
                 visitor.join(programs.PATIENCE)
             assert not broken and len(closed) == 20, (broken, len(closed))

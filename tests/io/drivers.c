@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include <tests/support/drivers.h>
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
@@ -333,11 +334,8 @@ static void write_x(int fds[2])
 
 static bool make_fifo(int fds[2])
 {
-    char path[64] = "/tmp/sinew-fifo-XXXXXX";
-    int fd = mkstemp(path);
-    close(fd);
-    unlink(path);
-    if (mkfifo(path, 0600) != 0)
+    char path[TEMPORARY_PATH];
+    if (!temporary_path(path) || mkfifo(path, 0600) != 0)
         return false;
     fds[0] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     fds[1] = open(path, O_WRONLY | O_CLOEXEC);
@@ -377,12 +375,11 @@ static void start_timerfd(int fds[2])
     CHECK_EQ(timerfd_settime(fds[0], 0, &soon, NULL), 0);
 }
 
-static char watched[64];
+static char watched[TEMPORARY_PATH];
 
 static bool make_inotify(int fds[2])
 {
-    snprintf(watched, sizeof watched, "/tmp/sinew-watched-XXXXXX");
-    fds[1] = mkstemp(watched);
+    fds[1] = mkstemp(temporary_template(watched));
     fds[0] = inotify_init1(IN_CLOEXEC);
     return inotify_add_watch(fds[0], watched, IN_MODIFY) >= 0 && unlink(watched) == 0;
 }
@@ -504,8 +501,8 @@ ON_EACH_DRIVER(connecting_leaves_the_sockets_flags_alone)
 ON_EACH_DRIVER(files_are_read_and_written_whole)
 {
     enum { BYTES = 3 << 20 };
-    char path[64] = "/tmp/sinew-file-XXXXXX", *out = malloc(BYTES), *in = malloc(BYTES), *aligned = NULL;
-    int fd = mkstemp(path);
+    char path[TEMPORARY_PATH], *out = malloc(BYTES), *in = malloc(BYTES), *aligned = NULL;
+    int fd = mkstemp(temporary_template(path));
     for (int i = 0; i < BYTES; i++)
         out[i] = (char)(i >> 7);
     CHECK_EQ(sinew_write(fd, out, BYTES), BYTES);
@@ -554,9 +551,7 @@ ON_EACH_DRIVER(files_are_read_and_written_whole)
 
 ON_EACH_DRIVER(a_cancel_stays_pending_behind_the_close_of_a_file)
 {
-    char path[64] = "/tmp/sinew-file-XXXXXX";
-    int fd = mkstemp(path), before = count_descriptors();
-    unlink(path);
+    int fd = temporary_file(O_CLOEXEC), before = count_descriptors();
     CHECK(sinew_cancel(sinew_self()));
     CHECK_EQ(sinew_close(fd), 0);
     CHECK_EQ(count_descriptors(), before - 1);

@@ -19,6 +19,7 @@
 #include <termios.h>
 
 #include <tests/support/child.h>
+#include <tests/support/files.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
@@ -72,8 +73,8 @@ IN_RUNTIME(a_timerfd_is_waited_for)
 
 IN_RUNTIME(inotify_tells_of_a_new_file)
 {
-    char directory[] = "/tmp/sinew-events-XXXXXX", path[64];
-    CHECK(mkdtemp(directory) != NULL);
+    char directory[TEMPORARY_PATH], path[TEMPORARY_PATH + 4];
+    CHECK(temporary_directory(directory));
     snprintf(path, sizeof path, "%s/new", directory);
     int fd = inotify_init1(IN_CLOEXEC);
     CHECK(inotify_add_watch(fd, directory, IN_CREATE) >= 0);

@@ -9,32 +9,16 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
 
-/* A path nobody uses; the file is gone. */
-static void temporary_path(char path[64])
-{
-    snprintf(path, 64, "/tmp/sinew-file-XXXXXX");
-    int fd = mkstemp(path);
-    close(fd);
-    unlink(path);
-}
-
-static int temporary_file(void)
-{
-    char path[64] = "/tmp/sinew-file-XXXXXX";
-    int fd = mkstemp(path);
-    unlink(path);
-    return fd;
-}
-
 IN_RUNTIME(open_write_read_and_close_a_file)
 {
-    char path[64], buf[32] = "";
-    temporary_path(path);
+    char path[TEMPORARY_PATH], buf[32] = "";
+    CHECK(temporary_path(path));
     CHECK_EQ(sinew_openat(AT_FDCWD, path, O_RDWR, 0), -ENOENT);
     int fd = sinew_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (!CHECK(fd >= 0))
@@ -61,7 +45,7 @@ IN_RUNTIME(open_write_read_and_close_a_file)
 
 IN_RUNTIME(pread_and_pwrite_do_not_move_the_position)
 {
-    int fd = temporary_file();
+    int fd = temporary_file(O_CLOEXEC);
     char buf[16];
     CHECK_EQ(sinew_pwrite(fd, "abcdef", 6, 10), 6);
     CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
@@ -81,8 +65,8 @@ IN_RUNTIME(pread_and_pwrite_do_not_move_the_position)
 
 IN_RUNTIME(openat_is_relative_to_its_directory)
 {
-    char directory[64] = "/tmp/sinew-dir-XXXXXX";
-    if (!CHECK(mkdtemp(directory) != NULL))
+    char directory[TEMPORARY_PATH];
+    if (!CHECK(temporary_directory(directory)))
         return 1;
     int dir = sinew_openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY, 0);
     CHECK(dir >= 0);
@@ -102,8 +86,8 @@ IN_RUNTIME(openat_is_relative_to_its_directory)
 
 IN_RUNTIME(append_and_truncate_flags_work)
 {
-    char path[64], buf[16];
-    temporary_path(path);
+    char path[TEMPORARY_PATH], buf[16];
+    CHECK(temporary_path(path));
     for (int i = 0; i < 3; i++) {
         int fd = sinew_openat(AT_FDCWD, path, O_CREAT | O_WRONLY | O_APPEND, 0600);
         CHECK(fd >= 0);
@@ -150,7 +134,7 @@ static intptr_t write_and_read_block(void *arg)
 IN_RUNTIME(five_hundred_tasks_write_one_file_side_by_side)
 {
     int n = (int)scaled(500, 50);
-    int fd = temporary_file();
+    int fd = temporary_file(O_CLOEXEC);
     struct block *blocks = calloc((size_t)n, sizeof *blocks);
     for (int i = 0; i < n; i++)
         blocks[i] = (struct block){fd, i};
@@ -169,7 +153,7 @@ IN_RUNTIME(five_hundred_tasks_write_one_file_side_by_side)
 IN_RUNTIME(a_large_transfer_is_complete)
 {
     size_t size = scaled((size_t)32 << 20, (size_t)1 << 20), done = 0;
-    int fd = temporary_file();
+    int fd = temporary_file(O_CLOEXEC);
     char *out = malloc(size), *in = calloc(1, size);
     for (size_t i = 0; i < size; i++)
         out[i] = (char)(i * 2654435761u >> 13);
@@ -195,7 +179,7 @@ IN_RUNTIME(a_large_transfer_is_complete)
 IN_RUNTIME(a_cancel_before_close_does_not_keep_the_descriptor_open)
 {
     int before = count_descriptors();
-    int fd = temporary_file();
+    int fd = temporary_file(O_CLOEXEC);
     CHECK(sinew_cancel(sinew_self()));
     CHECK_EQ(sinew_close(fd), 0);
     CHECK_EQ(fcntl(fd, F_GETFD), -1);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
@@ -113,9 +114,7 @@ static bool begin_full_splice(struct place *p)
 
 static bool begin_sendfile(struct place *p)
 {
-    char path[] = "/tmp/sinew-interrupt-XXXXXX";
-    p->extra[2] = mkstemp(path);
-    unlink(path);
+    p->extra[2] = temporary_file(O_CLOEXEC);
     return begin_full_tcp(p) && write(p->extra[2], "0123456789", 10) == 10;
 }
 

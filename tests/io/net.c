@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include <tests/support/child.h>
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
@@ -153,8 +154,8 @@ IN_RUNTIME(dialled_tcp_sockets_send_at_once)
 
 IN_RUNTIME(unix_paths_work_and_stale_ones_are_replaced)
 {
-    char directory[64] = "/tmp/sinew-net-XXXXXX", path[96], address[128];
-    if (!CHECK(mkdtemp(directory) != NULL))
+    char directory[TEMPORARY_PATH], path[96], address[128];
+    if (!CHECK(temporary_directory(directory)))
         return 1;
     snprintf(path, sizeof path, "%s/socket", directory);
     snprintf(address, sizeof address, "unix:%s", path);

@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
 
 /* A directory of its own, open. */
-static int new_directory(char path[64])
+static int new_directory(char path[TEMPORARY_PATH])
 {
-    snprintf(path, 64, "/tmp/sinew-paths-XXXXXX");
-    return mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    return temporary_directory(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 static void end_directory(int dir, const char *path)
@@ -40,7 +40,7 @@ static void touch(int dir, const char *name)
 
 IN_RUNTIME(names_are_made_moved_linked_and_removed)
 {
-    char path[64], target[16] = "";
+    char path[TEMPORARY_PATH], target[16] = "";
     int dir = new_directory(path);
     touch(dir, "a");
     CHECK_EQ(sinew_renameat(dir, "a", dir, "b"), 0);
@@ -80,7 +80,7 @@ IN_RUNTIME(names_are_made_moved_linked_and_removed)
 
 IN_RUNTIME(sizes_are_changed_and_told)
 {
-    char path[64];
+    char path[TEMPORARY_PATH];
     int dir = new_directory(path);
     struct statx status;
     int fd = sinew_openat(dir, "file", O_CREAT | O_RDWR, 0640);
@@ -122,7 +122,7 @@ static int open_with(int dir, const char *name, uint64_t flags, uint64_t mode, u
 
 IN_RUNTIME(openat2_stays_beneath_its_directory)
 {
-    char path[64];
+    char path[TEMPORARY_PATH];
     int dir = new_directory(path);
     int fd = open_with(dir, "file", O_CREAT | O_WRONLY, 0600, RESOLVE_BENEATH);
     CHECK(fd >= 0);
@@ -196,7 +196,7 @@ static bool mark(const char *name, bool *seen)
 
 IN_RUNTIME(a_directory_lists_every_entry_once)
 {
-    char path[64], name[64];
+    char path[TEMPORARY_PATH], name[64];
     int files = (int)scaled(FILES, 300), dir = new_directory(path), listed = 0, r;
     bool seen[FILES] = {false};
     for (int i = 0; i < files; i++) {
@@ -228,7 +228,7 @@ IN_RUNTIME(a_directory_lists_every_entry_once)
 
 IN_RUNTIME(directories_that_are_none_are_reported)
 {
-    char path[64];
+    char path[TEMPORARY_PATH];
     sinew_dir *d = (sinew_dir *)16;
     sinew_dirent entry;
     int descriptors = count_descriptors();
@@ -255,7 +255,7 @@ IN_RUNTIME(directories_that_are_none_are_reported)
 
 IN_RUNTIME(a_cancel_loses_no_entry)
 {
-    char path[64];
+    char path[TEMPORARY_PATH];
     int dir = new_directory(path);
     sinew_dir *d;
     sinew_dirent entry;
@@ -293,7 +293,7 @@ IN_RUNTIME(opening_a_fifo_waits_for_the_other_side_and_can_be_cancelled)
         print_message("only io_uring can cancel an open: not tested\n");
         return 0;
     }
-    char path[64];
+    char path[TEMPORARY_PATH];
     int dir = new_directory(path), descriptors = count_descriptors();
     CHECK_EQ(mkfifoat(dir, "fifo", 0600), 0);
     sinew_task *t = sinew_spawn(open_fifo, &dir);
@@ -339,7 +339,7 @@ static intptr_t make_directory(void *arg)
 IN_RUNTIME(a_cancelled_operation_says_whether_it_happened)
 {
     enum { MAKERS = 200 };
-    char path[64], name[32];
+    char path[TEMPORARY_PATH], name[32];
     int dir = new_directory(path), cancelled = 0;
     static struct maker makers[MAKERS];
     sinew_task *tasks[MAKERS];

@@ -13,6 +13,7 @@
 
 #include <tests/support/child.h>
 #include <tests/support/children.h>
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
 #include <tests/support/tasks.h>
@@ -91,20 +92,17 @@ IN_RUNTIME(descriptors_are_passed_in_order_and_no_others)
     enum { N = 6 };
     int p[2], fds[N], plain = open("/dev/null", O_RDONLY); /* would be inherited by exec */
     CHECK_EQ(pipe2(p, O_CLOEXEC), 0);
-    char path[N][32], script[] = "for i in 3 4 5 6 7 8; do cat <&$i; done; ls /proc/self/fd | wc -l";
+    char script[] = "for i in 3 4 5 6 7 8; do cat <&$i; done; ls /proc/self/fd | wc -l";
     for (int i = 0; i < N; i++) {
-        snprintf(path[i], sizeof path[i], "/tmp/sinew-test-%d-%d", getpid(), i);
-        int fd = open(path[i], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        int fd = temporary_file(O_CLOEXEC);
         CHECK(dprintf(fd, "%d", i) == 1 && lseek(fd, 0, SEEK_SET) == 0);
         fds[N - 1 - i] = fd; /* the lowest numbers are wanted at the highest */
     }
     /* ls has a directory open beside 0, 1, 2, and our six */
     sinew_process_options opt = {.fds = fds, .fds_count = N, .err = SINEW_STDIO_NULL};
     expect_output(&opt, script, "54321010\n");
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N; i++)
         close(fds[i]);
-        unlink(path[i]);
-    }
     int twice[] = {p[1], p[1]};
     opt = (sinew_process_options){.fds = twice, .fds_count = 2};
     sinew_process *child = start_script(&opt, "echo a >&3; echo b >&4");

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 
 #include <tests/support/child.h>
+#include <tests/support/files.h>
 #include <tests/support/names.h>
 #include <tests/support/process.h>
 #include <tests/support/run.h>
@@ -101,9 +102,9 @@ static intptr_t look_up_private_name(void *arg)
 
 static int run_with_private_hosts(void *arg)
 {
-    char path[] = "/tmp/sinew-hosts-XXXXXX";
+    char path[TEMPORARY_PATH];
     static const char hosts[] = "127.0.0.1 localhost\n192.0.2.10 sinew.example\n192.0.2.11 sinew.example\n";
-    int fd = mkstemp(path);
+    int fd = mkstemp(temporary_template(path));
     bool ok = write(fd, hosts, sizeof hosts - 1) == sizeof hosts - 1 && unshare(CLONE_NEWNS) == 0 &&
               mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
               mount(path, "/etc/hosts", NULL, MS_BIND, NULL) == 0;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include <tests/support/child.h>
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/random.h>
 #include <tests/support/run.h>
@@ -25,9 +26,8 @@ static char byte_at(size_t i)
 
 static int new_file(size_t size)
 {
-    char path[] = "/tmp/sinew-sendfile-XXXXXX", *data = malloc(size);
-    int fd = mkstemp(path);
-    unlink(path);
+    char *data = malloc(size);
+    int fd = temporary_file(O_CLOEXEC);
     for (size_t i = 0; i < size; i++)
         data[i] = byte_at(i);
     CHECK_EQ(write(fd, data, size), size);

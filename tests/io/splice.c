@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include <tests/support/files.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
@@ -111,17 +112,9 @@ IN_RUNTIME(every_pair_of_kinds_waits_moves_and_is_cancelled)
     return 0;
 }
 
-static int new_file(void)
-{
-    char path[] = "/tmp/sinew-splice-XXXXXX";
-    int fd = mkstemp(path);
-    unlink(path);
-    return fd;
-}
-
 IN_RUNTIME(offsets_of_files_are_used_and_moved_on)
 {
-    int p[2], file = new_file();
+    int p[2], file = temporary_file(O_CLOEXEC);
     char buf[16];
     CHECK_EQ(pipe(p), 0);
     CHECK_EQ(pwrite(file, "0123456789", 10, 0), 10);
@@ -148,7 +141,7 @@ IN_RUNTIME(offsets_of_files_are_used_and_moved_on)
 
 IN_RUNTIME(what_splice_refuses_is_refused_at_once)
 {
-    int p[2], s[2], file = new_file();
+    int p[2], s[2], file = temporary_file(O_CLOEXEC);
     off_t at = 0, below = -1;
     CHECK_EQ(pipe(p), 0);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);

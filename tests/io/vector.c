@@ -12,17 +12,10 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include <tests/support/files.h>
 #include <tests/support/run.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
-
-static int temporary_file(int flags)
-{
-    char path[64] = "/tmp/sinew-vector-XXXXXX";
-    int fd = mkostemp(path, flags);
-    unlink(path);
-    return fd;
-}
 
 IN_RUNTIME(parts_are_written_and_read_in_order)
 {
@@ -47,7 +40,7 @@ IN_RUNTIME(parts_are_written_and_read_in_order)
 
 IN_RUNTIME(vectors_at_an_offset_leave_the_position_alone)
 {
-    int fd = temporary_file(0);
+    int fd = temporary_file(O_CLOEXEC);
     char a[3], b[5];
     struct iovec out[] = {{"abc", 3}, {"defg", 4}}, in[] = {{a, 3}, {b, 5}};
     CHECK_EQ(sinew_pwritev(fd, out, 2, 100), 7);
@@ -69,7 +62,7 @@ IN_RUNTIME(vectors_at_an_offset_leave_the_position_alone)
 IN_RUNTIME(reads_of_what_the_cache_has_not_are_complete)
 {
     size_t size = scaled(3000000, 300000), wrong = 0;
-    int fd = temporary_file(0);
+    int fd = temporary_file(O_CLOEXEC);
     char *data = malloc(size), *back = malloc(size);
     for (size_t i = 0; i < size; i++)
         data[i] = (char)(i * 2654435761u >> 13);
@@ -96,7 +89,7 @@ IN_RUNTIME(reads_of_what_the_cache_has_not_are_complete)
 
 IN_RUNTIME(files_that_bypass_the_cache_are_read)
 {
-    int fd = temporary_file(O_DIRECT);
+    int fd = temporary_file(O_DIRECT | O_CLOEXEC);
     if (fd < 0) {
         print_message("this file system has no O_DIRECT: not tested\n");
         return 0;
@@ -167,7 +160,7 @@ static intptr_t check_errors_of(int fd)
 
 IN_RUNTIME(what_readv_and_writev_refuse_is_refused)
 {
-    int fd = temporary_file(0), p[2];
+    int fd = temporary_file(O_CLOEXEC), p[2];
     char c = 'c';
     struct iovec one = {&c, 1};
     CHECK_EQ(pwrite(fd, "12345678", 8, 0), 8);
@@ -193,7 +186,7 @@ IN_RUNTIME(what_readv_and_writev_refuse_is_refused)
 /* A length beyond what one call moves is cut, not refused; what there is arrives. */
 IN_RUNTIME(lengths_beyond_an_int_are_cut)
 {
-    int fd = temporary_file(0);
+    int fd = temporary_file(O_CLOEXEC);
     size_t huge = (size_t)INT_MAX + 4096;
     char *room = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (!CHECK(room != MAP_FAILED))

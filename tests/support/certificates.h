@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <tests/support/files.h>
 #include <tests/support/run.h>
 
 static const char certificates_script[] =
@@ -39,7 +40,7 @@ static const char certificates_script[] =
     "openssl ec -in server.key -aes128 -passout pass:secret -out encrypted.key\n"
     "echo nonsense >nonsense.pem\n";
 
-static char certificates_directory[] = "/tmp/sinew-tls.XXXXXX";
+static char certificates_directory[TEMPORARY_PATH];
 
 /* The path of a file there, in one of some buffers in turn. */
 static inline const char *certificate(const char *file)
@@ -54,7 +55,7 @@ static inline const char *certificate(const char *file)
 static inline int certificates_make(void **state)
 {
     (void)state;
-    if (!mkdtemp(certificates_directory))
+    if (!temporary_directory(certificates_directory))
         return -1;
     FILE *f = fopen(certificate("make.sh"), "w");
     if (!f || fputs(certificates_script, f) < 0 || fclose(f) != 0)

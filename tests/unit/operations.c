@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include <tests/support/drivers.h>
+#include <tests/support/files.h>
 #include <tests/support/process.h>
 #include <tests/support/sockets.h>
 #include <tests/support/tasks.h>
@@ -49,7 +50,7 @@ static int make_unix(int s[2], int type)
 ON_EACH_DRIVER(vectors_are_filled_in_order_on_pipes_and_files)
 {
     int p[2];
-    char a[3], b[4], c[5], file[] = "/tmp/sinew-file-XXXXXX";
+    char a[3], b[4], c[5];
     struct iovec out[] = {{(void *)(uintptr_t) "one", 3}, {NULL, 0}, {(void *)(uintptr_t) "twoandthree", 11}};
     struct iovec in[] = {{a, 3}, {b, 4}, {c, 5}};
     if (!CHECK_EQ(pipe2(p, O_CLOEXEC), 0))
@@ -63,7 +64,7 @@ ON_EACH_DRIVER(vectors_are_filled_in_order_on_pipes_and_files)
     CHECK_EQ(sn_op_run(SN_OP_READV, p[0], in, 3, -1, 0), 2);
     close(p[0]);
     close(p[1]);
-    int fd = mkostemp(file, O_CLOEXEC);
+    int fd = temporary_file(O_CLOEXEC);
     CHECK_EQ(sn_op_run(SN_OP_WRITEV, fd, out, 3, 100, RWF_DSYNC), 14);
     CHECK_EQ(sn_op_run(SN_OP_READV, fd, in, 3, 100, 0), 12);
     CHECK_EQ(memcmp(c, "ndthr", 5), 0);
@@ -71,7 +72,6 @@ ON_EACH_DRIVER(vectors_are_filled_in_order_on_pipes_and_files)
     CHECK_EQ(sn_op_run(SN_OP_READV, fd, in, 3, 114, 0), 0);
     CHECK_EQ(sn_op_run(SN_OP_READV, -1, in, 3, -1, 0), -EBADF);
     close(fd);
-    unlink(file);
     return 0;
 }
 
@@ -303,8 +303,8 @@ ON_EACH_DRIVER(splices_join_pipes_and_sockets)
 
 ON_EACH_DRIVER(splices_of_files_and_refusals)
 {
-    char path[] = "/tmp/sinew-file-XXXXXX", buf[8];
-    int fd = mkostemp(path, O_CLOEXEC), p[2], q[2], s[2];
+    char buf[8];
+    int fd = temporary_file(O_CLOEXEC), p[2], q[2], s[2];
     if (!CHECK(pipe2(p, O_CLOEXEC) == 0 && pipe2(q, O_CLOEXEC) == 0 && make_unix(s, SOCK_STREAM) == 0))
         return 1;
     CHECK_EQ(write(fd, "contents", 8), 8);
@@ -333,14 +333,13 @@ ON_EACH_DRIVER(splices_of_files_and_refusals)
         close(s[i]);
     }
     close(fd);
-    unlink(path);
     return 0;
 }
 
 ON_EACH_DRIVER(names_and_sizes_of_files_change)
 {
-    char path[] = "/tmp/sinew-dir-XXXXXX";
-    if (!CHECK(mkdtemp(path) != NULL))
+    char path[TEMPORARY_PATH];
+    if (!CHECK(temporary_directory(path)))
         return 1;
     int dir = sn_op_run(SN_OP_OPENAT, AT_FDCWD, path, 0, 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd = sn_op_run(SN_OP_OPENAT, dir, "a", 0600, 0, O_RDWR | O_CREAT | O_CLOEXEC);
