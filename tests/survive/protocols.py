@@ -28,6 +28,8 @@ class Stream:
             self.socket.bind((address, 0))
         self.input = bytearray()
         self.loop = asyncio.get_running_loop()
+        self.heard = self.loop.time()
+        self.kept_waiting = 0  # the server, in seconds at most
 
     async def connect(self, port):
         await self.loop.sock_connect(self.socket, ("127.0.0.1", port))
@@ -36,9 +38,11 @@ class Stream:
 
     async def send(self, data):
         await self.loop.sock_sendall(self.socket, data)
+        self.kept_waiting = max(self.kept_waiting, self.loop.time() - self.heard)
 
     async def more(self):
         data = await self.loop.sock_recv(self.socket, 1 << 16)
+        self.heard = self.loop.time()
         self.input += data
         return len(data) > 0
 
