@@ -28,7 +28,7 @@ class Stream:
             self.socket.bind((address, 0))
         self.input = bytearray()
         self.loop = asyncio.get_running_loop()
-        self.heard = self.loop.time()
+        self.heard = self.spoke = self.loop.time()
         self.kept_waiting = 0  # the server, in seconds at most
 
     async def connect(self, port):
@@ -37,11 +37,18 @@ class Stream:
         return self
 
     async def send(self, data):
+        self.speaks()
         await self.loop.sock_sendall(self.socket, data)
-        self.kept_waiting = max(self.kept_waiting, self.loop.time() - self.heard)
+        self.speaks()
+
+    def speaks(self):
+        self.spoke = self.loop.time()
+        self.kept_waiting = max(self.kept_waiting, self.spoke - self.heard)
 
     async def more(self):
         data = await self.loop.sock_recv(self.socket, 1 << 16)
+        if not data and self.spoke <= self.heard:
+            self.speaks()  # too late
         self.heard = self.loop.time()
         self.input += data
         return len(data) > 0
