@@ -151,7 +151,7 @@ void sn_idle_found(sn_worker *w)
 }
 
 /* Fires timers of workers that are busy computing, and completes their I/O. */
-static void help_others(sn_worker *w)
+static void help_others(sn_worker *w, sinew_time since)
 {
     sn_runtime *rt = w->runtime;
     sinew_time now = sn_clock_now();
@@ -160,7 +160,7 @@ static void help_others(sn_worker *w)
     for (uint32_t i = 0; i < rt->workers_count; i++) {
         sn_worker *other = &rt->workers[i];
         if (other != w && !sn_load(&other->asleep, relaxed))
-            sn_timers_expire(&other->timers, now, true);
+            sn_help_timers(w, other, since, now);
         bool kick = false;
         completed += sn_help_io(w, other, now, &kick);
         if (kick)
@@ -251,6 +251,7 @@ void sn_idle_sleep(sn_worker *w)
     bool monitor = false;
     uint64_t departures = sn_load(&rt->idle.departures, seq_cst);
     sinew_time quiet_since = sn_clock_now(); /* nobody has left the list since then */
+    sinew_time ticked = quiet_since;         /* this worker has looked after others' timers */
     for (;;) {
         sinew_time deadline = sn_timers_earliest(&w->timers), trim_at = sn_stacks_trim(&rt->stacks);
         deadline = trim_at < deadline ? trim_at : deadline;
@@ -281,8 +282,9 @@ void sn_idle_sleep(sn_worker *w)
         sn_tsan_signals(w);
         if (monitor) {
             w->looking = true; /* this worker is still on the list; it wakes others once it has left */
-            help_others(w);
+            help_others(w, ticked);
             w->looking = false;
+            ticked = sn_clock_now();
         }
         sinew_time now = sn_clock_now();
         if (ready || own_work(w) || sn_timers_earliest(&w->timers) <= now || !still_listed(w))

@@ -193,12 +193,44 @@ unsigned sn_help_io(sn_worker *w, sn_worker *other, sinew_time now, bool *kick)
     return w->runtime->driver->help(other->driver, kick);
 }
 
+/* Has everything stood still (the process stopped, crowded out, its machine paused)? A timer was due long ago, and
+ * after that nobody has come by. What came in meanwhile may have been in time, and who waits for it with a limit is not
+ * to be told that it was not. So I/O goes before timers then, and they wait until those have run whom it made ready. */
+static bool stood_still(sn_timers *timers, sinew_time since, sinew_time now)
+{
+    sinew_time earliest = sn_timers_earliest(timers);
+    return now - earliest >= SN_LATE_NS && earliest > since;
+}
+
+void sn_help_timers(sn_worker *w, sn_worker *other, sinew_time since, sinew_time now)
+{
+    if (SN_UNLIKELY(stood_still(&other->timers, since, now)))
+        w->stall_seen_at = now; /* the other one is on its way, perhaps */
+    if (now - w->stall_seen_at >= SN_LATE_NS)
+        sn_timers_expire(&other->timers, now, true);
+}
+
+static void expire_timers(sn_worker *w, sinew_time since, sinew_time now)
+{
+    if (w->timers_held) {
+        w->timers_held = sn_runq_length(&w->runq) != 0 && sn_load(&w->runq.head, relaxed) < w->timers_held_until;
+    } else if (SN_UNLIKELY(stood_still(&w->timers, since, now))) {
+        while (w->runtime->driver->poll(w->driver, false) > 0)
+            ; /* a ring gives out only so many at once; it ends because nobody begins another operation meanwhile */
+        w->timers_held = sn_runq_length(&w->runq) != 0 || w->pinned_first;
+        w->timers_held_until = sn_load(&w->runq.tail, relaxed);
+    }
+    if (!w->timers_held)
+        sn_timers_expire(&w->timers, now, false);
+}
+
 /* A worker that always has something to do never comes to steal, so now and then it looks after those that compute for
  * long. */
 static SN_NOINLINE void help_stuck(sn_worker *w, sinew_time now)
 {
     sn_runtime *rt = w->runtime;
     bool kicked = false, others = now - w->helped_at > SN_HELP_NS;
+    sinew_time since = w->helped_at;
     for (uint32_t i = 0; i < rt->workers_count; i++) {
         bool kick = false;
         sn_help_io(w, &rt->workers[i], now, &kick);
@@ -214,7 +246,7 @@ static SN_NOINLINE void help_stuck(sn_worker *w, sinew_time now)
         sn_worker *other = &rt->workers[i];
         if (other == w || sn_load(&other->asleep, relaxed) || now - sn_load(&other->looked_at, relaxed) < SN_HELP_NS)
             continue;
-        sn_timers_expire(&other->timers, now, true);
+        sn_help_timers(w, other, since, now);
         if (sn_runq_length(&other->runq) != 0)
             steal_from(w, other);
     }
@@ -232,13 +264,13 @@ void sn_look_around(sn_worker *w)
     sn_task_pool_balance(w);
     if (SN_UNLIKELY(sn_load(&rt->interrupted, relaxed)))
         deliver_interrupt(rt);
-    sinew_time now = sn_clock_now();
+    sinew_time now = sn_clock_now(), before = sn_load(&w->looked_at, relaxed);
     w->fair_at = now;
     sn_store(&w->looked_at, now, relaxed);
     if (SN_UNLIKELY(now - w->io_helped_at > SN_HELP_IO_NS))
         help_stuck(w, now);
     if (sn_timers_earliest(&w->timers) <= now)
-        sn_timers_expire(&w->timers, now, false);
+        expire_timers(w, before, now);
     /* With nothing else to do the next driver call is the one that waits: let it submit, too. */
     rt->driver->poll(w->driver, sn_runq_length(&w->runq) == 0);
     w->looking = false;

@@ -28,6 +28,7 @@ enum {
     SN_HELP_NS = 1000000,   /* how often workers look after timers and queues of those that compute */
     SN_STUCK_NS = 100000,   /* who has not looked around for so long is taken to compute: others see to its I/O */
     SN_HELP_IO_NS = 200000, /* how often workers look after the I/O of those that compute */
+    SN_LATE_NS = 10000000,  /* timers that are so late show that the process stood still */
     SN_KICKED_NS = 30000,   /* one that was interrupted has let its completions out by then */
     SN_STEAL_MOST = 4096,   /* entries at once */
     SN_BUDGET = 64,         /* switches between two visits to the scheduler */
@@ -69,8 +70,11 @@ struct sn_worker {
     _Atomic sinew_time looked_at; /* when this worker last looked around; others see by it whether it computes */
     sinew_time fair_at;           /* the same, or when the running slice began */
     sinew_time helped_at, io_helped_at;
-    sn_runq runq;         /* owner and thieves */
-    sn_counters counters; /* written by the owner, read by anyone */
+    sinew_time stall_seen_at;   /* worker.c */
+    bool timers_held;           /* the same */
+    uint64_t timers_held_until; /* the queue's head */
+    sn_runq runq;               /* owner and thieves */
+    sn_counters counters;       /* written by the owner, read by anyone */
 
     sn_message *pinned_first, *pinned_last;
     bool searching;
@@ -268,6 +272,9 @@ SN_INLINE sn_fiber *sn_fiber_of_entry(sn_worker *w, sn_entry e)
 /* Completes I/O of another worker if that one computes. Returns how many, and sets *kick if there is more that only
  * that worker's thread can let out. */
 unsigned sn_help_io(sn_worker *w, sn_worker *other, sinew_time now, bool *kick);
+
+/* Fires timers of another worker, which may compute. `since`: when the caller last came to do so. */
+void sn_help_timers(sn_worker *w, sn_worker *other, sinew_time since, sinew_time now);
 
 /* Messages, timers, the driver; renews the budget. */
 void sn_look_around(sn_worker *w);
