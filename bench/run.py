@@ -285,6 +285,23 @@ def sleep_case(workers):
     return rows, run
 
 
+def busy_case(driver):
+    """There is nothing beside it: a loop that computes serves nobody."""
+    sorts = {"io": "I/O", "timers": "a timer", "ready": "a new task"}
+    rows = []
+    for sort, what in sorts.items():
+        title = f"{what} of a worker that computes for 2 s, {driver}: late by, 99 %"
+        rows.append(Row(f"busy.{driver}.{sort}.p99", title, "us", "<=", 1000, "sinew"))
+        rows.append(Row(f"busy.{driver}.{sort}.p50", "  median", "us"))
+
+    def run(machine, _index):
+        command = ["env", f"SINEW_DRIVER={driver}", machine.program("busy")]
+        result = machine.quietly(lambda: machine.run_json(machine.pinned(command, 0, 2)))
+        return {f"busy.{driver}.{sort}.{p}": (result[sort][f"{p}_us"], None) for sort in sorts for p in ("p50", "p99")}
+
+    return rows, run
+
+
 def echo_sample(machine, program, connections, depth):
     seconds = 0.7 if machine.quick else 2.0
     command = [machine.program(program), "127.0.0.1:0"]
@@ -459,6 +476,8 @@ def all_cases(many):
                   **at_most, target=1.5),
         sleep_case(many),
         sleep_case(1),
+        busy_case("io_uring"),
+        busy_case("epoll"),
         echo_case(1, target=1.0),
         echo_case(64, target=1.2),
         echo_case(1000, target=1.0),
