@@ -22,7 +22,9 @@ sn_task_ext *sn_task_extend(sinew_task *t)
     sn_task_ext *ext = __atomic_load_n(&t->ext, __ATOMIC_ACQUIRE);
     if (ext)
         return ext;
-    sn_task_ext *made = calloc(1, sizeof *made);
+    sn_task_ext *made = malloc(sizeof *made); /* glibc's calloc asks the arena, and not the thread's own cache */
+    if (made)
+        *made = (sn_task_ext){0};
     if (made && __atomic_compare_exchange_n(&t->ext, &ext, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return made;
     free(made); /* somebody else was first, or there is no memory */
