@@ -65,6 +65,7 @@ struct sinew_server {
     _Atomic uint32_t closing;
     int error;             /* that ended accepting */
     sinew_task *accepting; /* a reference */
+    bool begun;            /* that task has: one that has not would never begin after a cancel */
     connection *first;
     _Atomic size_t open;
     _Atomic uint64_t accepted;
@@ -308,10 +309,13 @@ static int accept_all(sinew_server *s)
 static intptr_t accept_task(void *arg)
 {
     sinew_server *s = arg;
+    bool biased = lock(s);
+    s->begun = true;
+    unlock(s, biased);
     int error = accept_all(s);
     if (error < 0 && error != -ECANCELED)
         report("a server has stopped accepting connections", error);
-    bool biased = lock(s);
+    biased = lock(s);
     int listener = s->listener;
     s->listener = -1; /* from here on nobody shuts it down */
     unlock(s, biased);
@@ -423,7 +427,7 @@ int sinew_server_close(sinew_server *s)
     else if (s->listener >= 0)
         shutdown(s->listener,
                  SHUT_RDWR); /* a system call under the lock, or the descriptor might be another one by now */
-    sinew_task *accepting = s->state == ACCEPTING ? sinew_ref(s->accepting) : NULL;
+    sinew_task *accepting = s->state == ACCEPTING && s->begun ? sinew_ref(s->accepting) : NULL;
     s->state = CLOSED;
     sn_store(&s->closing, 1, relaxed);
     sn_waiting *wake = let_waiters_go(s);
