@@ -182,7 +182,25 @@ static intptr_t serve_connection(void *arg)
     return 0;
 }
 
-/* 0, or -ENOMEM: the descriptor stays the caller's. */
+/* On the list, unless the server has been closed: who closes its connections has been by already. */
+static bool enlist(sinew_server *s, connection *c)
+{
+    bool biased = lock(s);
+    bool open = s->state != CLOSED;
+    if (open) {
+        sn_add(&s->references, 1, relaxed);
+        c->next = s->first;
+        if (c->next)
+            c->next->previous = c;
+        s->first = c;
+        sn_store(&s->open, sn_load(&s->open, relaxed) + 1, relaxed);
+        sn_store(&s->accepted, sn_load(&s->accepted, relaxed) + 1, relaxed);
+    }
+    unlock(s, biased);
+    return open;
+}
+
+/* 0, or -ENOMEM: the descriptor stays the caller's; or another error: it is closed. */
 static int connection_begin(sinew_server *s, int fd)
 {
     connection *c = calloc(1, sizeof *c);
@@ -194,26 +212,20 @@ static int connection_begin(sinew_server *s, int fd)
     sn_worker *w = sn_worker_self();
     sinew_task *t = task_new(w, serve_connection, c);
     if (!t) {
-        r = -ENOMEM;
+        r = -ENOBUFS;
         goto no_task;
     }
     c->server = s;
-    sn_add(&s->references, 1, relaxed);
-    bool biased = lock(s);
-    c->next = s->first;
-    if (c->next)
-        c->next->previous = c;
-    s->first = c;
-    sn_store(&s->open, sn_load(&s->open, relaxed) + 1, relaxed);
-    sn_store(&s->accepted, sn_load(&s->accepted, relaxed) + 1, relaxed);
-    unlock(s, biased);
+    if (!enlist(s, c)) {
+        sn_task_unmake(w, t);
+        r = -ESHUTDOWN;
+        goto no_task;
+    }
     sn_task_push(w, t);
     sinew_detach(t);
     return 0;
 no_task:
     sinew_stream_unref(c->stream); /* with the descriptor */
-    free(c);
-    return -ENOBUFS;
 no_stream:
     free(c);
     return r;
@@ -279,10 +291,6 @@ static int accept_all(sinew_server *s)
             r = sinew_accept(s->listener, NULL, NULL, 0);
         int fd = r;
         if (fd >= 0) {
-            if (is_closed(s)) {
-                close(fd);
-                return 0;
-            }
             r = connection_begin(s, fd);
             if (r == -ENOMEM)
                 close(fd);
