@@ -392,7 +392,7 @@ int sinew_server_start(int listener, const sinew_server_options *opt, sinew_stre
 {
     if (out)
         *out = NULL;
-    if (!handler || !out || (opt && opt->stream.write_low > opt->stream.write_high && opt->stream.write_high))
+    if (!handler || !out || (opt && !sn_stream_options_valid(&opt->stream)))
         return -EINVAL;
     if (!sn_worker_of_task())
         return -EPERM;

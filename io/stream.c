@@ -76,13 +76,17 @@ static sinew_stream *stream_new(const sinew_stream_options *opt)
     return s;
 }
 
+bool sn_stream_options_valid(const sinew_stream_options *opt)
+{
+    return !opt || opt->write_low <= (opt->write_high ? opt->write_high : WRITE_HIGH);
+}
+
 static int check(const sinew_stream_options *opt, sinew_stream **out)
 {
     if (!out)
         return -EINVAL;
     *out = NULL;
-    size_t high = opt && opt->write_high ? opt->write_high : WRITE_HIGH;
-    return opt && opt->write_low > high ? -EINVAL : 0;
+    return sn_stream_options_valid(opt) ? 0 : -EINVAL;
 }
 
 /* `transport` NULL: it is to be the stream's own. */

@@ -69,6 +69,9 @@ struct sinew_stream {
     sinew_transport socket; /* where `transport` is a plain socket */
 };
 
+/* Of options that may be NULL: is the low water mark below the high one, be that the default? */
+bool sn_stream_options_valid(const sinew_stream_options *opt);
+
 /* What is to be done outside of the lock. */
 typedef enum sn_stream_todo {
     SN_STREAM_NOTHING,

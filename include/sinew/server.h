@@ -54,8 +54,9 @@ typedef struct sinew_server_options {
 
 /*
  * Starts a server on a listening socket, or one that is only bound; it owns the socket from now on. `opt` may be NULL.
- * 0 and the server in *out, which ends with sinew_server_free; -EINVAL (handler NULL), -ENOTSOCK and others of
- * listen(2), -ENOMEM: the socket stays the caller's. Never suspends. Follows asyncio.start_server.
+ * 0 and the server in *out, which ends with sinew_server_free; -EINVAL (handler NULL, write_low > write_high),
+ * -ENOTSOCK and others of listen(2), -ENOMEM: the socket stays the caller's. Never suspends. Follows
+ * asyncio.start_server.
  *
  * When accepting fails for lack of descriptors or memory, that is reported to the error handler, and accepting goes on
  * a second later. Any other lasting error ends it: it is reported, and sinew_server_serve returns it.

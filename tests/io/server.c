@@ -109,5 +109,18 @@ ON_EACH_DRIVER(a_connection_that_is_made_while_the_server_closes_is_dropped)
     return 0;
 }
 
+ON_EACH_DRIVER(water_marks_that_contradict_the_default_are_refused_at_the_start)
+{
+    sinew_server_options opt = {.stream.write_low = 100000};
+    sinew_server *s;
+    int listener = sinew_listen("127.0.0.1:0", NULL);
+    CHECK_EQ(sinew_server_start(listener, &opt, echo, NULL, &s), -EINVAL);
+    opt.stream.write_high = 100000;
+    CHECK_EQ(sinew_server_start(listener, &opt, echo, NULL, &s), 0);
+    sinew_server_free(s);
+    return 0;
+}
+
 TEST_MAIN(cmocka_unit_test_that_closes(a_server_that_is_closed_before_it_accepts_ends),
-          cmocka_unit_test_that_closes(a_connection_that_is_made_while_the_server_closes_is_dropped))
+          cmocka_unit_test_that_closes(a_connection_that_is_made_while_the_server_closes_is_dropped),
+          cmocka_unit_test_that_closes(water_marks_that_contradict_the_default_are_refused_at_the_start))
