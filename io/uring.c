@@ -351,6 +351,7 @@ static SN_NOINLINE void submit_later(sn_driver *d, sn_op *op)
 {
     ck_spinlock_lock(&d->lock);
     if (missing >> op->opcode & 1) {
+        op->moved = 0;
         sn_op_complete(op, SN_OP_ELSEWHERE);
     } else if (op->opcode == SN_OP_RECEIVE && !d->buffers.ring) {
         sn_op_complete(op, -ENOBUFS);

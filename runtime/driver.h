@@ -81,19 +81,21 @@ typedef struct sn_op {
 
     TAILQ_ENTRY(sn_op) link; /* queued or cancel_queued; the epoll driver: its place */
 
+    uint64_t moved; /* with SN_OP_ELSEWHERE; otherwise a note of the epoll driver's */
+
     /* The epoll driver's notes: io/attempt.h, io/epoll.c. */
     uint8_t place, fruitless;
     bool look_first, connecting;
     int wait_fd;
     uint32_t wait_events;
-    uint64_t moved;
     sinew_time again_at, pause;
 } sn_op;
 
 /* What arrived, in a buffer of a driver's: `owner` is the one it is to be given back to; NULL: from malloc. */
 typedef sinew_received sn_received;
 
-/* A result that says: not here; a plain thread is to make the system call (`plain`). */
+/* A result that says: not here; a plain thread is to make the system call (`plain`). `moved` says how many bytes the
+ * driver has moved before it; if any, `plain` returns those and what it adds, and never an error. */
 #define SN_OP_ELSEWHERE INT_MIN
 /* A result of `plain`: it would have blocked for somebody else's doing; submit the operation again. */
 #define SN_OP_AGAIN (INT_MIN + 1)

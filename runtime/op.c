@@ -28,12 +28,15 @@ static intptr_t make_call(void *arg)
     return op->worker->runtime->driver->plain(op);
 }
 
-/* A close is not lost, neither to a cancel nor for want of a thread: then it is made here, where it may block. */
+/* A close is not lost, neither to a cancel nor for want of a thread: then it is made here, where it may block. Nor is
+ * what the driver has moved already: that is the result of a transfer whose rest is not made. */
 static SN_NOINLINE int run_elsewhere(sn_op *op, bool keep)
 {
     bool close = op->opcode == SN_OP_CLOSE;
-    sn_blocking_request request = {.fn = make_call, .arg = op, .keep = keep, .deaf = close};
+    sn_blocking_request request = {.fn = make_call, .arg = op, .keep = keep || op->moved > 0, .deaf = close};
     intptr_t r = sn_blocking_run(&op->worker->runtime->blocking, &request);
+    if (r < 0 && op->moved > 0)
+        return (int)op->moved;
     return (int)(close && r == -EAGAIN ? make_call(op) : r);
 }
 
