@@ -31,6 +31,10 @@
  * after FRUITLESS attempts that failed, one that still looks ready goes to LATER, which is also where those are for
  * which there is no readiness at all.
  *
+ * A helper may come when its look at the worker is out of date, and the owner sleeps until events come, or until the
+ * earliest of LATER. Both would be wrong if the helper took the events and put operations into LATER. So it goes away
+ * if it finds, under the lock, that the owner has looked at the lists for the last time before it sleeps (`sleeps`).
+ *
  * Wake. The eventfd stays ready until the owner reads it, so a helper that fetches the event takes nothing away. The
  * owner reads first and clears `wake_posted` then: whoever comes in between writes nothing, and what it has queued is
  * seen, because clearing is an exchange that reads that one's.
@@ -75,6 +79,7 @@ struct sn_driver {
     int epoll, wake_fd;
     uint32_t allowance; /* owner: operations that may still complete inside submit */
     _Atomic uint32_t wake_posted;
+    _Atomic bool sleeps; /* the owner, or it is about to; set under the lock, cleared without */
     ck_spinlock_t lock;
     /* under the lock */
     descriptor **chunks; /* the table, by descriptor */
@@ -492,6 +497,7 @@ static bool epoll_driver_wait(sn_driver *d, sinew_time deadline)
     ck_spinlock_lock(&d->lock);
     bool ready = d->fetched || !TAILQ_EMPTY(&d->soon);
     sinew_time later_at = TAILQ_EMPTY(&d->later) ? SINEW_FOREVER : d->later_at;
+    sn_store(&d->sleeps, !ready, relaxed); /* read under the lock */
     ck_spinlock_unlock(&d->lock);
     if (ready)
         return true;
@@ -503,6 +509,7 @@ static bool epoll_driver_wait(sn_driver *d, sinew_time deadline)
         d->fetched = n;
         ck_spinlock_unlock(&d->lock);
     }
+    sn_store(&d->sleeps, false, relaxed); /* all else that a helper looks at is under the lock */
     return n > 0 || span <= 0 || (later_at != SINEW_FOREVER && sn_clock_now() >= later_at);
 }
 
@@ -521,9 +528,12 @@ static unsigned epoll_help(sn_driver *d, bool *kick)
     (void)kick; /* nothing here is for the owner's thread alone */
     if (!ck_spinlock_trylock(&d->lock))
         return 0;
-    unsigned completed = attempt_lists(d, false);
-    if (d->waiting)
-        completed += take_events(d, events, epoll_wait(d->epoll, events, EVENTS, 0), false);
+    unsigned completed = 0;
+    if (!sn_load(&d->sleeps, relaxed)) { /* set under the lock */
+        completed = attempt_lists(d, false);
+        if (d->waiting)
+            completed += take_events(d, events, epoll_wait(d->epoll, events, EVENTS, 0), false);
+    }
     ck_spinlock_unlock(&d->lock);
     return completed;
 }
