@@ -5,7 +5,7 @@
  *     sn_received r;
  *     int n = sn_receive(fd, &r);          may suspend; n bytes at r.data
  *     ...
- *     sn_received_release(&r);             any task, on any worker; once for each n > 0
+ *     sn_received_release(&r);             any thread, also when the runtime has ended; once for each n > 0
  */
 #ifndef SN_RECEIVE_H
 #define SN_RECEIVE_H

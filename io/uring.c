@@ -82,6 +82,8 @@ struct sn_driver {
     _Atomic uint32_t wake_posted;
     unsigned accepts; /* that may be made without the ring until the next poll */
     sn_buffers buffers; /* the kernel takes from it, and under the lock buffers come back */
+    unsigned lent;      /* of those, with data in them; under the lock */
+    bool closed;        /* only for the sake of what is lent; under the lock */
 };
 
 /* Around everything the owner does with the ring. */
@@ -211,12 +213,24 @@ no_ring:
     return r;
 }
 
+static void uring_free(sn_driver *d)
+{
+    sn_buffers_free(&d->buffers);
+    free(d);
+}
+
+/* Streams may outlive the runtime, and what they have received lies in buffers of ours: who gives the last one back
+ * frees the driver. */
 static void uring_close(sn_driver *d)
 {
     io_uring_queue_exit(&d->ring);
-    sn_buffers_free(&d->buffers);
     close(d->wake_fd);
-    free(d);
+    ck_spinlock_lock(&d->lock);
+    d->closed = true;
+    bool last = d->lent == 0;
+    ck_spinlock_unlock(&d->lock);
+    if (last)
+        uring_free(d);
 }
 
 /* The ring's memory is not there. The parent's ring does not notice: operations belong to the thread that submitted
@@ -523,17 +537,24 @@ static bool sent_zc(sn_op *op, struct io_uring_cqe *cqe)
 static void received(sn_driver *d, sn_op *op, const struct io_uring_cqe *cqe)
 {
     char *buffer = sn_buffers_at(&d->buffers, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-    if (cqe->res > 0)
+    if (cqe->res > 0) {
         *(sn_received *)(intptr_t)op->extra = (sn_received){.data = buffer, .owner = d};
-    else
+        d->lent++;
+    } else {
         sn_buffers_put(&d->buffers, buffer);
+    }
 }
 
 static void uring_give_back(sn_driver *d, char *buffer)
 {
     ck_spinlock_lock(&d->lock);
-    sn_buffers_put(&d->buffers, buffer);
+    d->lent--;
+    bool last = d->closed && d->lent == 0;
+    if (!d->closed)
+        sn_buffers_put(&d->buffers, buffer);
     ck_spinlock_unlock(&d->lock);
+    if (last)
+        uring_free(d);
 }
 
 /* Under the lock. */

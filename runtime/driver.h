@@ -135,7 +135,8 @@ typedef struct sn_driver_ops {
     unsigned (*help)(sn_driver *d, bool *kick);
     /* That, in a signal handler in the owner's thread, wherever it was interrupted. May be NULL. */
     void (*kicked)(sn_driver *d);
-    /* Takes back a buffer of SN_OP_RECEIVE. Any thread, while the runtime lives. NULL where there are none. */
+    /* Takes back a buffer of SN_OP_RECEIVE. Any thread, also when the driver has been closed. NULL where there are
+     * none. */
     void (*give_back)(sn_driver *d, char *buffer);
 } sn_driver_ops;
 

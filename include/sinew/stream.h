@@ -33,7 +33,8 @@
  * that says more (-EIO, -EHOSTUNREACH, ...). One that a read met is returned by all later reads; one that either side
  * met by drain, flush and wait_closed, and writes return -EPIPE then. -ETIMEDOUT is always a timeout scope's.
  *
- * Handles are counted references. The last one gone, the stream is closed as by sinew_stream_close.
+ * Handles are counted references, and may outlive the runtime. The last one gone, the stream is closed as by
+ * sinew_stream_close.
  */
 #ifndef SINEW_STREAM_H
 #define SINEW_STREAM_H

@@ -43,7 +43,7 @@ SINEW_BEGIN_DECLS
 
 typedef struct sinew_transport sinew_transport;
 
-/* What has arrived. It is given back by sinew_received_release, in a task. */
+/* What has arrived. It is given back by sinew_received_release. */
 typedef struct sinew_received {
     char *data;
     void *owner; /* NULL: `data` is from malloc, as a layer's own is. Otherwise the runtime's, which has few of them */
@@ -112,8 +112,8 @@ SINEW_API int sinew_stream_put_layer(sinew_stream *s, sinew_transport *layer, in
  * closed, perhaps. Any thread. Never suspends. */
 SINEW_API sinew_transport *sinew_stream_find_layer(sinew_stream *s, const sinew_transport_ops *ops);
 
-/* Gives back what `receive` of a transport has handed over, once for each result > 0. Any task, on any worker; any
- * thread if `owner` is NULL. Never suspends. */
+/* Gives back what `receive` of a transport has handed over, once for each result > 0. Any thread, also when the runtime
+ * has ended. Never suspends. */
 SINEW_API void sinew_received_release(sinew_received *received);
 
 SINEW_END_DECLS

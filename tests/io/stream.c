@@ -507,6 +507,41 @@ static void the_end_of_the_runtime_drops_what_cannot_be_sent(void **state)
     }
 }
 
+static intptr_t read_one_of_two_lines(void *arg)
+{
+    ends *e = arg;
+    CHECK_EQ(sinew_stream_open(e->peer, NULL, &e->stream), 0);
+    CHECK_LINE(e->stream, "first\n");
+    return 0;
+}
+
+static intptr_t read_the_other_one(void *arg)
+{
+    ends *e = arg;
+    CHECK_LINE(e->stream, "second\n");
+    return 0;
+}
+
+/* What has arrived may lie in memory of the runtime's. */
+static void a_stream_may_outlive_its_runtime_with_what_has_arrived(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < WORKER_COUNTS; i++) {
+        ends e[2];
+        for (int k = 0; k < 2; k++) {
+            int fds[2];
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+            e[k].peer = fds[0];
+            send_text(fds[1], "first\nsecond\n");
+            run_body(__func__, worker_counts[i], read_one_of_two_lines, &e[k]);
+            close(fds[1]);
+        }
+        run_body(__func__, worker_counts[i], read_the_other_one, &e[0]);
+        sinew_stream_unref(e[0].stream);
+        sinew_stream_unref(e[1].stream);
+    }
+}
+
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
 #if !SN_ASAN && !SN_TSAN
@@ -564,4 +599,5 @@ TEST_MAIN(cmocka_unit_test_that_closes(both_directions_at_once_move_every_byte_i
           cmocka_unit_test_that_closes(lines_of_several_writers_arrive_whole_and_each_writers_in_order),
           cmocka_unit_test_that_closes(whoever_ends_a_stream_when_its_descriptor_is_closed_once_and_nothing_is_left),
           cmocka_unit_test_that_closes(the_end_of_the_runtime_drops_what_cannot_be_sent),
+          cmocka_unit_test_that_closes(a_stream_may_outlive_its_runtime_with_what_has_arrived),
           cmocka_unit_test_that_closes(a_stream_that_waits_has_no_buffers))
