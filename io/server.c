@@ -242,6 +242,7 @@ static verdict judge(int error)
     case -ENFILE:
     case -ENOBUFS:
     case -ENOMEM:
+    case -EAGAIN: /* no thread, for a driver that accepts in one */
         return SHORTAGE;
     case -EBADF:
     case -EINVAL:

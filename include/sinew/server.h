@@ -58,8 +58,8 @@ typedef struct sinew_server_options {
  * -ENOTSOCK and others of listen(2), -ENOMEM: the socket stays the caller's. Never suspends. Follows
  * asyncio.start_server.
  *
- * When accepting fails for lack of descriptors or memory, that is reported to the error handler, and accepting goes on
- * a second later. Any other lasting error ends it: it is reported, and sinew_server_serve returns it.
+ * When accepting fails for lack of descriptors, memory or threads, that is reported to the error handler, and accepting
+ * goes on a second later. Any other lasting error ends it: it is reported, and sinew_server_serve returns it.
  */
 SINEW_API int sinew_server_start(int listener, const sinew_server_options *opt, sinew_stream_handler handler, void *arg,
                                  sinew_server **out);
