@@ -12,11 +12,11 @@
  * Writing. Pieces in a list; small writes go into the last one. A piece's end may move while its beginning is being
  * sent, so writers need not wait for the sender. The sender is whoever has set `busy`:
  *
- *   the flusher   a task that the first write into an empty buffer queues on its worker, without waking another worker
- * for it: it runs when the writer suspends. It waits for room as long as it takes. send_now      a task that is about
- * to wait, in a read or a drain, or that closes, or that has written a lot: sends what goes without waiting. If that is
- * all, it takes the flusher out of the queue again. So a server that answers and then reads pays for a spawn and for
- * taking it back, and for no switch.
+ *   the flusher   a task that the first write into an empty buffer queues on its worker, without waking another
+ *                 worker for it: it runs when the writer suspends. It waits for room as long as it takes.
+ *   send_now      a task that is about to wait, in a read or a drain, or that closes, or that has written a lot:
+ *                 sends what goes without waiting. If that is all, it takes the flusher out of the queue again. So a
+ *                 server that answers and then reads pays for a spawn and for taking it back, and for no switch.
  *
  *   Invariant (A): the lock is free, something is unsent, the connection not lost  =>  `busy`, or there is a flusher.
  *   A reader that finds the peer's window full goes on reading and leaves the rest to the flusher: were it to wait, two
@@ -24,9 +24,8 @@
  *
  * The end. What is wanted (`ending`, `draining`, `closing`, `aborted`, `unowned`) and what was done (`end_said`, ...)
  * are flags. Whoever changes one, or leaves the transport, asks sn_stream_next under the lock what follows; that claims
- * it
- * (`busy`, `stopping`) for the caller, who does it outside of the lock and asks again. So each call of the transport is
- * made once, by whoever came last, and `close` only with nobody inside:
+ * it (`busy`, `stopping`) for the caller, who does it outside of the lock and asks again. So each call of the transport
+ * is made once, by whoever came last, and `close` only with nobody inside:
  *
  *   aborted                                                 -> stop, hard     at any time
  *   ending, or closing with a goodbye; nothing unsent       -> shutdown

@@ -3,7 +3,8 @@
  * Types and macros that every other public header shares.
  *
  * Errors. A call that can fail returns a value >= 0 on success and a negative errno on failure, as io_uring
- * does. The variable `errno` is never part of the interface. Three codes mean the same thing everywhere:
+ * does. The variable `errno` is never part of the interface; the codes are those of <errno.h>, which is for the program
+ * to include. Three mean the same thing everywhere:
  *
  *   -ECANCELED   somebody cancelled the calling task (sinew_cancel); delivered once per request
  *   -ETIMEDOUT   a timeout scope around the call expired (sinew/time.h); delivered once per scope

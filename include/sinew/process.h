@@ -135,10 +135,13 @@ typedef struct sinew_process_output {
  * closes its input early, or ends before it has read all, is no error. May suspend.
  *
  * 0, with *result filled in. Otherwise *result is empty, and the child goes on:
- *   -ECANCELED, -ETIMEDOUT   what was read is kept, and how much was fed: a later call with the same input goes on
- * there -EMSGSIZE                a stream has more than output_max bytes -EBUSY                   another task is in
- * this call -ENOMEM, -EPERM, -EINVAL (p or result NULL, or an input where stdin is not piped), errors of read(2) and
- * write(2)
+ *
+ *     -ECANCELED, -ETIMEDOUT   what was read is kept, and how much was fed: a later call with the same input
+ *                              continues there
+ *     -EMSGSIZE                a stream has more than output_max bytes
+ *     -EBUSY                   another task is in this call
+ *     -EINVAL                  p or result is NULL, or there is input and stdin is not piped
+ *     -ENOMEM, -EPERM, and the errors of read(2) and write(2)
  */
 SINEW_API int sinew_process_communicate(sinew_process *p, const void *input, size_t length,
                                         sinew_process_output *result);

@@ -78,8 +78,9 @@ typedef struct sinew_options {
  *             code
  *   -EINVAL   fn is NULL
  *   -ENOMEM, -EAGAIN, -EMFILE   threads, memory or descriptors are refused
- *   -ENOSYS   io_uring was demanded (`driver`), and is missing or forbidden here; stderr says in one sentence what to
- * do Errors of starting are also described on stderr in one line. Follows asyncio.run.
+ *   -ENOSYS   io_uring was demanded (`driver`), and is missing or forbidden here; stderr says what to do
+ *
+ * Errors of starting are also described on stderr in one line. Follows asyncio.run.
  *
  * fork(2) is allowed at any time, in tasks too. The child is outside of every runtime: tasks, handles, locks and
  * descriptors of the parent's are not for it, calls for tasks return -EPERM, and SIGINT has its default action again
@@ -150,9 +151,8 @@ typedef struct sinew_error_report {
     sinew_time took;      /* a slow task's; otherwise 0 */
     size_t created_count; /* in debug mode, where the task was made: see sinew_task_created_at */
     void *const *created;
-    size_t
-        stack_count; /* of a slow task, where it stood when the limit was passed, innermost call first; 0: unknown, */
-    void *const *stack; /* as when its thread was inside of a system call */
+    size_t stack_count; /* of a slow task, where it stood when the limit was passed, innermost call first; */
+    void *const *stack; /* 0: unknown, as when its thread was inside of a system call */
 } sinew_error_report;
 
 /* Called in whatever thread the last reference went, which may be inside of another call of sinew, and for handles that
