@@ -199,6 +199,10 @@ static int check_signal(int signal)
     case SIGSTOP:
         sn_complain("signal %d (%s) cannot be caught", signal, strsignal(signal));
         return -EINVAL;
+    case SIGURG: /* runtime/kick.h */
+        sn_complain("signal %d (%s) is the runtime's own, which interrupts its workers with it", signal,
+                    strsignal(signal));
+        return -EINVAL;
     case SIGSEGV:
     case SIGBUS:
     case SIGFPE:

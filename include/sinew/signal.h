@@ -40,9 +40,9 @@ typedef intptr_t (*sinew_signal_fn)(int signal, void *arg);
  * begun to run. Handlers do not keep the runtime from ending: when main returns they are removed, and a run that is
  * under way is cancelled like other tasks. (A task with the name of the signal waits for it.)
  *
- * 0; -EINVAL: fn is NULL, no such signal, or one that cannot be caught or left for later: SIGKILL, SIGSTOP, and the
- * faults SIGSEGV, SIGBUS, SIGFPE, SIGILL; stderr says which of these. -EMFILE, -ENFILE, -ENOMEM; -EPERM outside of a
- * task. Tasks on any worker. Never suspends. Follows loop.add_signal_handler.
+ * 0; -EINVAL: fn is NULL, no such signal, or one that cannot be caught or left for later: SIGKILL, SIGSTOP, the
+ * faults SIGSEGV, SIGBUS, SIGFPE, SIGILL, and SIGURG, which is the runtime's own; stderr says which of these. -EMFILE,
+ * -ENFILE, -ENOMEM; -EPERM outside of a task. Tasks on any worker. Never suspends. Follows loop.add_signal_handler.
  */
 SINEW_API int sinew_signal_handle(int signal, sinew_signal_fn fn, void *arg);
 

@@ -228,7 +228,7 @@ IN_RUNTIME(listeners_come_and_go_while_signals_arrive)
 IN_RUNTIME(wrong_arguments_are_refused)
 {
     sinew_signals *s = (void *)1;
-    const int wrong[] = {SIGUSR1, SIGKILL}, fault = SIGSEGV, none = 0, doubled[] = {SIGUSR1, SIGUSR1};
+    const int wrong[] = {SIGUSR1, SIGKILL}, fault = SIGSEGV, kick = SIGURG, none = 0, doubled[] = {SIGUSR1, SIGUSR1};
     int descriptors = count_descriptors();
     CHECK_EQ(sinew_signal_open(two, 2, NULL), -EINVAL);
     CHECK_EQ(sinew_signal_open(NULL, 1, &s), -EINVAL);
@@ -236,6 +236,7 @@ IN_RUNTIME(wrong_arguments_are_refused)
     CHECK_EQ(sinew_signal_open(two, 0, &s), -EINVAL);
     CHECK_EQ(sinew_signal_open(wrong, 2, &s), -EINVAL);
     CHECK_EQ(sinew_signal_open(&fault, 1, &s), -EINVAL);
+    CHECK_EQ(sinew_signal_open(&kick, 1, &s), -EINVAL); /* or nobody could help a worker that computes */
     CHECK_EQ(sinew_signal_open(&none, 1, &s), -EINVAL);
     CHECK(action_of(SIGUSR1) == SIG_DFL);
     CHECK_EQ(sinew_signal_next(NULL), -EINVAL);
