@@ -87,8 +87,10 @@ static ssize_t run_transfer(transfer *t)
 {
     ssize_t r = 0;
     while (t->held > 0 || t->left > 0) {
-        r = t->held > 0 ? let_out(t) : take_in(t);
-        if (r <= 0 && r != -EAGAIN && r != -EINTR)
+        bool out = t->held > 0;
+        r = out ? let_out(t) : take_in(t);
+        /* Reading a file has no other reason to try again than a system that refuses a thread. */
+        if (r <= 0 && r != -EINTR && !(out && r == -EAGAIN))
             break;
     }
     return r;

@@ -397,6 +397,8 @@ int sinew_server_start(int listener, const sinew_server_options *opt, sinew_stre
         return -EINVAL;
     if (!sn_worker_of_task())
         return -EPERM;
+    if (listener < -1) /* an error of sinew_listen */
+        return listener;
     int type;
     socklen_t length = sizeof type;
     if (getsockopt(listener, SOL_SOCKET, SO_TYPE, &type, &length) != 0)

@@ -80,7 +80,7 @@ struct sn_driver {
     bool wake_armed;
     _Atomic bool waiting; /* the owner sleeps, or is about to; cleared without the lock */
     _Atomic uint32_t wake_posted;
-    unsigned accepts; /* that may be made without the ring until the next poll */
+    unsigned accepts;   /* that may be made without the ring until the next poll */
     sn_buffers buffers; /* the kernel takes from it, and under the lock buffers come back */
     unsigned lent;      /* of those, with data in them; under the lock */
     bool closed;        /* only for the sake of what is lent; under the lock */
@@ -648,7 +648,7 @@ static bool uring_wait(sn_driver *d, sinew_time deadline)
         retry(d);
     if (!d->wake_armed)
         arm_wake(d);
-    bool again = !lists_empty(d);
+    bool again = !lists_empty(d) || !d->wake_armed;
     sn_store(&d->waiting, true, relaxed); /* w1 */
     ck_spinlock_unlock(&d->lock);
     sinew_time span = deadline == SINEW_FOREVER ? SINEW_FOREVER : deadline - sn_clock_now();

@@ -20,6 +20,8 @@
 #include "runtime/switch.h"
 #include "runtime/task.h"
 
+#include <sched.h>
+
 _Thread_local sn_worker *sn_tls_worker __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 SN_NOINLINE sn_worker *sn_worker_self_slow(void)
@@ -145,10 +147,13 @@ static bool steal_from(sn_worker *w, sn_worker *victim)
         room = w->runq.mask + 1 - length;
     if (room == 0)
         return false;
-    if (sn_runq_steal(&victim->runq, room < SN_STEAL_MOST ? room : SN_STEAL_MOST, take_stolen, w) != SN_STEAL_GOT) {
+    sn_steal result = sn_runq_steal(&victim->runq, room < SN_STEAL_MOST ? room : SN_STEAL_MOST, take_stolen, w);
+    if (result != SN_STEAL_GOT) {
         sn_bump(&w->counters.steals_failed, 1);
+        w->steals_lost += result == SN_STEAL_BUSY;
         return false;
     }
+    w->steals_lost = 0;
     sn_bump(&w->counters.steals, 1);
     return true;
 }
@@ -181,6 +186,18 @@ static bool steal(sn_worker *w)
             return true;
         if (victim != w && sn_runq_length(&victim->runq) != 0 && steal_from(w, victim))
             return true;
+    }
+    return false;
+}
+
+/* A queue that is busy again and again is in the hands of a thread that has lost its CPU, perhaps to this one. */
+static bool steal_or_step_aside(sn_worker *w)
+{
+    if (steal(w))
+        return true;
+    if (SN_UNLIKELY(w->steals_lost >= SN_STEALS_LOST)) {
+        w->steals_lost = 0;
+        sched_yield();
     }
     return false;
 }
@@ -295,7 +312,7 @@ void sn_worker_loop(sn_worker *w)
         sn_entry e = sn_next(w);
         if (e)
             run(w, e);
-        else if (!steal(w) && !sn_idle_spin(w))
+        else if (!steal_or_step_aside(w) && !sn_idle_spin(w))
             sn_idle_sleep(
                 w); /* looks at all queues again before it sleeps, so a busy victim is not taken for an empty one */
     }

@@ -31,6 +31,7 @@ enum {
     SN_LATE_NS = 10000000,  /* timers that are so late show that the process stood still */
     SN_KICKED_NS = 30000,   /* one that was interrupted has let its completions out by then */
     SN_STEAL_MOST = 4096,   /* entries at once */
+    SN_STEALS_LOST = 4,     /* to a busy queue, before a thief gives up its CPU for a moment */
     SN_BUDGET = 64,         /* switches between two visits to the scheduler */
     SN_FAIR_NS = 1000000,   /* in-place runs give way to others about this often */
     SN_FIBERS_KEEP = 64,    /* pooled fibers of a worker; twice as many overflow */
@@ -80,6 +81,7 @@ struct sn_worker {
     bool searching;
     bool looking;                       /* around: what becomes ready wakes others together, at the end */
     uint32_t spin_debt, spins_left_out; /* idle.c */
+    uint32_t steals_lost;               /* worker.c */
     sn_driver *driver;
     sn_worker *opened_next; /* fork.c */
     sn_random random;

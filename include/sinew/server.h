@@ -8,7 +8,7 @@
  *         ssize_t n;
  *         while ((n = sinew_stream_readline(s, &line)) > 0)
  *             sinew_stream_write(s, line, (size_t)n);
- *         return n;
+ *         return 0;                                 // a peer that resets is no failure of ours
  *     }
  *     ...
  *     int listener = sinew_listen("127.0.0.1:7007", NULL);
@@ -37,7 +37,8 @@ typedef intptr_t (*sinew_stream_handler)(sinew_stream *stream, void *arg);
 /*
  * Accepts connections of a listening socket until the caller is cancelled, then as sinew_server_serve. The listener is
  * closed when this returns. May suspend. -ECANCELED, -ETIMEDOUT, or the error that ended accepting; -EINVAL (handler
- * NULL, no socket), -ENOMEM, -EPERM: at once, and the listener stays the caller's.
+ * NULL), -EBADF, -ENOTSOCK, -ENOMEM, -EPERM: at once, and the listener stays the caller's. A listener below -1 is taken
+ * for the error of the sinew_listen that did not make it, and returned.
  */
 SINEW_API int sinew_serve(int listener, sinew_stream_handler handler, void *arg);
 
@@ -55,8 +56,8 @@ typedef struct sinew_server_options {
 /*
  * Starts a server on a listening socket, or one that is only bound; it owns the socket from now on. `opt` may be NULL.
  * 0 and the server in *out, which ends with sinew_server_free; -EINVAL (handler NULL, write_low > write_high),
- * -ENOTSOCK and others of listen(2), -ENOMEM: the socket stays the caller's. Never suspends. Follows
- * asyncio.start_server.
+ * -EBADF, -ENOTSOCK and others of listen(2), -ENOMEM: the socket stays the caller's; a listener below -1, which is
+ * returned as the error that it is. Never suspends. Follows asyncio.start_server.
  *
  * When accepting fails for lack of descriptors, memory or threads, that is reported to the error handler, and accepting
  * goes on a second later. Any other lasting error ends it: it is reported, and sinew_server_serve returns it.

@@ -165,6 +165,7 @@ IN_RUNTIME(a197_serve_does_it_in_one_call_also_on_a_unix_socket)
     CHECK_EQ(sinew_await(t), -ECANCELED);
     CHECK_EQ(fcntl(listener, F_GETFD), -1); /* it is closed */
     CHECK_EQ(sinew_serve(-1, echo, NULL), -EBADF);
+    CHECK_EQ(sinew_serve(-EADDRINUSE, echo, NULL), -EADDRINUSE); /* of the sinew_listen in its place */
     CHECK_EQ(sinew_serve(0, NULL, NULL), -EINVAL);
     return 0;
 }
