@@ -22,23 +22,16 @@ import os
 import pathlib
 import platform
 import re
-import resource
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+
+from machine import DISTURBED, Failure, Machine, Server, cpu_model, echo_load, fetch_raw, raise_fd_limit, show, wrk
 
 BENCH = pathlib.Path(__file__).resolve().parent
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-DISTURBED = 0.05  # of one CPU, taken by other processes
 ECHO_BYTES = 64
 FILE_BYTES = 1024
-
-
-class Failure(Exception):
-    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,64 +47,13 @@ class Row:
     inverse: bool = False  # the ratio is counterpart / sinew: a speed-up
 
 
-# --- running programs --------------------------------------------------------------------------------------------
-
-
-def machine_busy_seconds():
-    """CPU time that anything on this machine has used."""
-    with open("/proc/stat", encoding="ascii") as f:
-        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, f.readline().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / CLOCK_TICKS
-
-
-def own_seconds():
-    """CPU time of this script and of everything it has started and waited for."""
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        total += usage.ru_utime + usage.ru_stime
-    return total
-
-
-class Machine:
-    """CPUs and programs to measure with."""
+class BenchMachine(Machine):
+    """The machine, and the programs that measure without a server."""
 
     def __init__(self, args):
-        self.build = pathlib.Path(args.build)
+        super().__init__(args.build, args.quick)
         self.http = pathlib.Path(args.http) if args.http else self.build / "examples" / "http"
         self.many = args.workers
-        self.quick = args.quick
-        self.cpus = sorted(os.sched_getaffinity(0))
-        if len(self.cpus) < 2:
-            raise Failure("two CPUs are needed: one for the server and one for its load")
-        self.samples = self.disturbed = 0
-
-    def program(self, name):
-        path = self.build / "bench" / name
-        if not path.exists():
-            raise Failure(f"{path} is missing: build the release preset first")
-        return str(path)
-
-    def pinned(self, command, first, count=1):
-        cpus = self.cpus[first : first + count] or self.cpus
-        return ["taskset", "-c", ",".join(map(str, cpus)), *command]
-
-    def quietly(self, sample):
-        """The result of sample() in the least disturbed of up to three attempts."""
-        best = None
-        for _ in range(3):
-            begin, busy, own = time.monotonic(), machine_busy_seconds(), own_seconds()
-            result = sample()
-            elapsed = time.monotonic() - begin
-            foreign = max(0.0, machine_busy_seconds() - busy - (own_seconds() - own)) / max(elapsed, 0.01)
-            if best is None or foreign < best[0]:
-                best = (foreign, result)
-            # Below a few clock ticks nothing can be said.
-            if foreign <= DISTURBED or foreign * elapsed < 0.03:
-                break
-        self.samples += 1
-        self.disturbed += best[0] > DISTURBED
-        return best[1]
 
     def pair(self, round_index, sinew, counterpart):
         """Both samples, in an order that changes from round to round."""
@@ -120,19 +62,6 @@ class Machine:
             return first, self.quietly(counterpart)
         second = self.quietly(counterpart)
         return self.quietly(sinew), second
-
-    def run(self, command, timeout=120):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{' '.join(command)}: no end after {timeout} s") from None
-        if done.returncode != 0:
-            told = (done.stderr.strip() or done.stdout.strip())[-400:]
-            raise Failure(f"{' '.join(command)}: exit status {done.returncode}: {told}")
-        return done.stdout
-
-    def run_json(self, command):
-        return json.loads(self.run(command))
 
     def core(self, name, workers=1):
         """Nanoseconds an operation of one benchmark of `core`."""
@@ -164,47 +93,6 @@ class Machine:
         if mode in ("sleep", "flat"):
             command += ["--workers", str(workers)]
         return self.run_json(self.pinned(command, 0, workers))
-
-
-class Server:
-    """A server pinned to the first CPU, for the length of a with statement. It prints "... on HOST:PORT" when it is ready."""
-
-    def __init__(self, machine, command):
-        self.command = machine.pinned(command, 0)
-
-    def __enter__(self):
-        self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
-        found = None
-        while found is None:
-            line = self.process.stdout.readline()
-            if not line:
-                self.process.wait()
-                self.errors.seek(0)
-                raise Failure(f"{' '.join(self.command)}: did not listen: {self.errors.read()[-400:].strip()}")
-            found = re.search(r" on (?:http://)?(\d+\.\d+\.\d+\.\d+:\d+)", line)
-        self.address = found.group(1)
-        return self
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-
-    def __exit__(self, kind, _value, _traceback):
-        died = self.process.poll()
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.errors.seek(0)
-        told = self.errors.read()[-400:].strip()
-        self.errors.close()
-        if died is not None:
-            raise Failure(f"{' '.join(self.command)}: ended under load with status {died}: {told}")
 
 
 # --- what is measured --------------------------------------------------------------------------------------------
@@ -308,11 +196,7 @@ def echo_sample(machine, program, connections, depth):
     if program == "echo_sinew":
         command += ["--workers", "1"]
     with Server(machine, command) as server:
-        load = [machine.program("load"), server.address, "--json", "--connections", str(connections)]
-        load += ["--size", str(ECHO_BYTES), "--depth", str(depth), "--seconds", str(seconds)]
-        before = server.cpu_seconds()
-        result = machine.run_json(machine.pinned(load, 1))
-        result["server_cpu_us"] = (server.cpu_seconds() - before) / result["all_messages"] * 1e6
+        result = echo_load(machine, server, connections=connections, size=ECHO_BYTES, depth=depth, seconds=seconds)
     if result["errors"]:
         raise Failure(f"{program}: {result['errors']} errors with {connections} connections")
     return result
@@ -347,55 +231,6 @@ def echo_case(connections, depth=1, target=None, program="echo_sinew"):
     return rows, run
 
 
-def fetch_raw(address, path):
-    """Status line, header and body of one GET, as they came."""
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as s:
-        s.sendall(f"GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            got = s.recv(65536)
-            if not got:
-                raise Failure(f"{address}: the connection ended inside the header of {path}")
-            answer += got
-        header, _, body = answer.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", header)
-        if not header.startswith(b"HTTP/1.1 200") or length is None:
-            raise Failure(f"{address}: unexpected answer to {path}: {header.decode('latin-1')}")
-        while len(body) < int(length.group(1)):
-            got = s.recv(65536)
-            if not got:
-                raise Failure(f"{address}: the connection ended inside the body of {path}")
-            body += got
-        return header + b"\r\n\r\n" + body, body
-
-
-def microseconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
-    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
-
-
-def wrk(machine, server, connections, path):
-    seconds = 1 if machine.quick else 2
-    before = server.cpu_seconds()
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://{server.address}{path}"]
-    text = machine.run(machine.pinned(command, 1))
-    cpu = server.cpu_seconds() - before
-    requests = int(re.search(r"(\d+) requests in", text).group(1))
-    if requests == 0:
-        raise Failure(f"no request was answered: {text}")
-    sockets = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    errors = sum(map(int, sockets.groups())) if sockets else 0
-    errors += int(refused.group(1)) if refused else 0
-    return {
-        "cpu_us": cpu / requests * 1e6,
-        "rate": float(re.search(r"Requests/sec:\s*([\d.]+)", text).group(1)),
-        "p99_us": microseconds(re.search(r"^\s+99%\s+(\S+)", text, re.MULTILINE).group(1)),
-        "errors": errors,
-    }
-
-
 def http_case(connections):
     key = f"http.{connections}"
     title = f"HTTP {FILE_BYTES} B file, {connections} connections"
@@ -421,11 +256,11 @@ def http_case(connections):
                     if body != content:
                         raise Failure(f"{machine.http}: wrong bytes in the answer")
                     answer.write_bytes(raw)
-                    return wrk(machine, server, connections, "/file.txt")
+                    return wrk(machine, server, connections, "/file.txt", 1 if machine.quick else 2)
 
             def counterpart():
                 with Server(machine, [machine.program("http_epoll"), "127.0.0.1:0", str(answer)]) as server:
-                    return wrk(machine, server, connections, "/file.txt")
+                    return wrk(machine, server, connections, "/file.txt", 1 if machine.quick else 2)
 
             # The counterpart sends the very bytes that the file server sends, so one answer is fetched beforehand.
             with Server(machine, [str(machine.http), directory, "127.0.0.1:0", "--workers", "1"]) as server:
@@ -491,17 +326,6 @@ def all_cases(many):
 # --- the table ---------------------------------------------------------------------------------------------------
 
 
-def show(value):
-    if value is None:
-        return "-"
-    if value == int(value):
-        return f"{int(value):,}"
-    for limit, digits in ((10, 2), (1000, 1)):
-        if abs(value) < limit:
-            return f"{value:.{digits}f}"
-    return f"{value:,.0f}"
-
-
 def summarise(row, samples):
     """The row's medians over the rounds, its ratios, and whether the target is met (None: there is none)."""
     sinew = statistics.median(a for a, _ in samples)
@@ -548,12 +372,6 @@ def show_progress(text):
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def cpu_model():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        match = re.search(r"model name\s*:\s*(.*)", f.read())
-    return match.group(1) if match else platform.machine()
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, help="how often each pair is measured (default 5; 2 with --quick)")
@@ -572,8 +390,7 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_fd_limit()
     cases = all_cases(args.workers)
     if args.only:
         cases = [case for case in cases if any(re.search(args.only, row.key) for row in case[0])]
@@ -586,7 +403,7 @@ def main():
         print(f"no row matches {args.only}", file=sys.stderr)
         return 2
 
-    machine = Machine(args)
+    machine = BenchMachine(args)
     started = datetime.datetime.now()
     samples, failures = {row.key: [] for row in rows}, []
     for index in range(args.rounds):
