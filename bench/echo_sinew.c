@@ -2,7 +2,7 @@
 /*
  * A TCP echo server in tasks: one for each connection, in a straight line.
  *
- *     echo_sinew 127.0.0.1:PORT [--workers N]
+ *     echo_sinew ADDRESS:PORT [--workers N] [--burn ROUNDS]
  */
 #include "support.h"
 
@@ -13,20 +13,26 @@
 #include <string.h>
 #include <sys/socket.h>
 
+static server_options server;
+
 static intptr_t echo(void *arg)
 {
     int fd = (int)(intptr_t)arg;
     char buffer[4096];
     ssize_t received;
-    while ((received = sinew_recv(fd, buffer, sizeof buffer, 0)) > 0)
+    while ((received = sinew_recv(fd, buffer, sizeof buffer, 0)) > 0) {
+        if (server.burn > 0)
+            burn(server.burn * (unsigned char)buffer[0]);
         if (sinew_send_all(fd, buffer, (size_t)received) < 0)
             break;
+    }
     return sinew_close(fd);
 }
 
-static intptr_t serve(void *arg)
+static intptr_t serve(void *unused)
 {
-    int listener = sinew_listen(arg, NULL);
+    (void)unused;
+    int listener = sinew_listen(server.address, NULL);
     if (listener < 0)
         return listener;
     printf("listening on 127.0.0.1:%d\n", sinew_local_port(listener));
@@ -46,15 +52,10 @@ static intptr_t serve(void *arg)
 
 int main(int argc, char **argv)
 {
-    sinew_options options = {.workers = 1};
-    if (argc == 4 && strcmp(argv[2], "--workers") == 0) {
-        options.workers = (unsigned)number_argument("--workers", argv[3], 1);
-    } else if (argc != 2) {
-        fputs("usage: echo_sinew 127.0.0.1:PORT [--workers N]\n", stderr);
-        return 2;
-    }
+    server = read_server_options(argc, argv);
+    sinew_options options = {.workers = server.workers};
     raise_fd_limit();
-    intptr_t status = sinew_run_with(&options, serve, argv[1]);
+    intptr_t status = sinew_run_with(&options, serve, NULL);
     if (status < 0 && status != -EINTR)
         fprintf(stderr, "echo_sinew: %s\n", strerror((int)-status));
     return status < 0 && status != -EINTR;

@@ -73,6 +73,38 @@ long number_argument(const char *option, const char *text, long min)
     return value;
 }
 
+void burn(uint64_t rounds)
+{
+    uint64_t x = rounds;
+    for (uint64_t i = 0; i < rounds; i++)
+        x = x * 6364136223846793005u + 1442695040888963407u;
+    __asm__ volatile("" ::"r"(x)); /* the result is wanted */
+}
+
+server_options read_server_options(int argc, char **argv)
+{
+    server_options options = {.workers = 1};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--workers") == 0) {
+            options.workers = (unsigned)number_argument(argv[i], argv[i + 1], 1);
+            i++;
+        } else if (strcmp(argv[i], "--burn") == 0) {
+            options.burn = (uint64_t)number_argument(argv[i], argv[i + 1], 1);
+            i++;
+        } else if (options.address == NULL && argv[i][0] != '-') {
+            options.address = argv[i];
+        } else {
+            options.address = NULL;
+            break;
+        }
+    }
+    if (options.address == NULL) {
+        fprintf(stderr, "usage: %s ADDRESS:PORT [--workers N] [--burn ROUNDS]\n", argv[0]);
+        exit(2);
+    }
+    return options;
+}
+
 size_t raise_fd_limit(void)
 {
     struct rlimit limit;

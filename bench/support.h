@@ -33,6 +33,22 @@ __attribute__((noreturn)) void die(const char *what);
 /* A number >= min from the command line, or a sentence and exit with 2. */
 long number_argument(const char *option, const char *text, long min);
 
+/* So many rounds of a chain in which each multiplication waits for the one before: the same amount of work in every
+ * language, that no compiler shortens. `load --calibrate` says how many take 100 us. */
+void burn(uint64_t rounds);
+
+/* What the echo servers take: ADDRESS:PORT [--workers N] [--burn ROUNDS]. With ROUNDS, the first byte of what a receive
+ * brings says how many times as many rounds are computed before the echo; the load sends whole messages, one at a time.
+ */
+typedef struct server_options {
+    const char *address;
+    unsigned workers;
+    uint64_t burn;
+} server_options;
+
+/* Or a sentence and exit with 2. */
+server_options read_server_options(int argc, char **argv);
+
 /* Lifts RLIMIT_NOFILE to its hard limit and returns it. */
 size_t raise_fd_limit(void);
 
