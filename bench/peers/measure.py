@@ -15,9 +15,9 @@ import pathlib
 import statistics
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 
-from machine import Failure, Machine, show  # noqa: E402,F401  the modules beside this one import them from here
+from machine import Failure  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,13 +23,14 @@ import shutil
 import subprocess
 import sys
 
-import report
-from measure import Failure, Machine, measure, summarise
-
-from machine import cpu_model, raise_fd_limit
-
 PEERS = pathlib.Path(__file__).resolve().parent
 ROOT = PEERS.parent.parent
+sys.path.append(str(PEERS.parent))
+
+import report  # noqa: E402
+from machine import Failure, Machine, cpu_model, raise_fd_limit  # noqa: E402
+from measure import measure, summarise  # noqa: E402
+
 PARTS = ("net", "tasks")
 DEBIAN_CRATES = "/usr/share/cargo/registry"
 

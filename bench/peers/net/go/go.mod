@@ -1,0 +1,3 @@
+module sinew.dev/bench/peers/net
+
+go 1.19
