@@ -75,9 +75,9 @@ long number_argument(const char *option, const char *text, long min)
 
 void burn(uint64_t rounds)
 {
-    uint64_t x = rounds;
+    uint64_t x = rounds + 1;
     for (uint64_t i = 0; i < rounds; i++)
-        x = x * 6364136223846793005u + 1442695040888963407u;
+        x = (x ^ x >> 29) * 6364136223846793005u;
     __asm__ volatile("" ::"r"(x)); /* the result is wanted */
 }
 

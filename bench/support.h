@@ -33,8 +33,9 @@ __attribute__((noreturn)) void die(const char *what);
 /* A number >= min from the command line, or a sentence and exit with 2. */
 long number_argument(const char *option, const char *text, long min);
 
-/* So many rounds of a chain in which each multiplication waits for the one before: the same amount of work in every
- * language, that no compiler shortens. `load --calibrate` says how many take 100 us. */
+/* So many rounds of a chain in which each multiplication waits for the one before, and the shift keeps compilers from
+ * making one round of several: the same amount of work in every language. `load --calibrate` says how many take 100 us.
+ */
 void burn(uint64_t rounds);
 
 /* What the echo servers take: ADDRESS:PORT [--workers N] [--burn ROUNDS]. With ROUNDS, the first byte of what a receive

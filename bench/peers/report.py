@@ -58,7 +58,7 @@ def text(document):
                     continue
                 value = figures["value"]
                 line = f"    {name:22} {show(value['median']):>12}"
-                line += f"  {spread(value):24}" if "ratio" in value else " " * 26
+                line += f"  {spread(value):24}" if "ratio" in value and name != workload["reference"] else " " * 26
                 for key, extra in workload["figures"].items():
                     if key != "value" and key in figures:
                         line += f"  {extra['title']} {show(figures[key]['median'])} {extra['unit']}".rstrip()

@@ -22,9 +22,9 @@ import (
 
 // As burn() in support.c.
 func burn(rounds uint64) uint64 {
-	x := rounds
+	x := rounds + 1
 	for i := uint64(0); i < rounds; i++ {
-		x = x*6364136223846793005 + 1442695040888963407
+		x = (x ^ x>>29) * 6364136223846793005
 	}
 	return x
 }
@@ -37,8 +37,8 @@ func echo(connection net.Conn, unit uint64) {
 		if err != nil {
 			return
 		}
-		if unit > 0 && burn(unit*uint64(buffer[0])) == 1 {
-			log.Print("one of 2^64") // the result is wanted, so the compiler keeps the loop
+		if unit > 0 && burn(unit*uint64(buffer[0])) == 0 {
+			log.Print("never") // but the result is wanted, so the compiler keeps the loop
 		}
 		if _, err = connection.Write(buffer[:n]); err != nil {
 			return

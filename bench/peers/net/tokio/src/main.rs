@@ -13,9 +13,9 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// As burn() in support.c.
 fn burn(rounds: u64) -> u64 {
-    let mut x = rounds;
+    let mut x = rounds + 1;
     for _ in 0..rounds {
-        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        x = (x ^ x >> 29).wrapping_mul(6364136223846793005);
     }
     x
 }
@@ -27,8 +27,8 @@ async fn echo(mut connection: TcpStream, unit: u64) {
             Ok(n) if n > 0 => n,
             _ => return,
         };
-        if unit > 0 && burn(unit * buffer[0] as u64) == 1 {
-            eprintln!("one of 2^64"); // the result is wanted, so the compiler keeps the loop
+        if unit > 0 && burn(unit * buffer[0] as u64) == 0 {
+            eprintln!("never"); // but the result is wanted, so the compiler keeps the loop
         }
         if connection.write_all(&buffer[..n]).await.is_err() {
             return;
