@@ -71,7 +71,7 @@ typedef struct loader {
     size_t paced;       /* connections that take turns */
     double interval_ns; /* between two turns */
     uint64_t due;       /* turns that have come */
-    uint64_t errors, wakeups, burned;
+    uint64_t errors, wakeups, burned, missing;
     double seconds, cpu_seconds; /* of the measurement */
     histogram latencies;
     unsigned char buffer[window_bytes];
@@ -258,8 +258,10 @@ static void count_missing(loader *l, int64_t now)
 {
     for (size_t i = l->count - l->paced; i < l->count; i++) {
         connection *c = &l->connections[i];
-        for (uint64_t m = c->received / options.size; !c->dead && m < due_messages(l, c); m++)
+        for (uint64_t m = c->received / options.size; !c->dead && m < due_messages(l, c); m++) {
             histogram_record(&l->latencies, now - due_ns(l, m * l->paced + c->turn));
+            l->missing++;
+        }
     }
 }
 
@@ -380,7 +382,7 @@ static loader *sum_up(loader *loaders, double *rate, double *burn_rate, unsigned
     *rate = *burn_rate = 0;
     for (size_t t = 0; t < options.threads; t++) {
         loader *l = &loaders[t];
-        *rate += (double)l->latencies.total / l->seconds;
+        *rate += (double)(l->latencies.total - l->missing) / l->seconds;
         *burn_rate += (double)l->burned / l->seconds;
         bytes += received_bytes(l);
     }
@@ -389,6 +391,7 @@ static loader *sum_up(loader *loaders, double *rate, double *burn_rate, unsigned
         sum->errors += loaders[t].errors;
         sum->wakeups += loaders[t].wakeups;
         sum->burned += loaders[t].burned;
+        sum->missing += loaders[t].missing;
         sum->cpu_seconds += loaders[t].cpu_seconds;
     }
     *all = bytes / options.size;
@@ -405,8 +408,8 @@ static bool report(loader *loaders)
     double p50 = histogram_quantile_us(h, 0.5), p99 = histogram_quantile_us(h, 0.99);
     double p999 = histogram_quantile_us(h, 0.999), max_us = (double)h->max_ns / 1e3;
     double load_cpu = sum->cpu_seconds / sum->seconds;
-    double per_wakeup = (double)(h->total + sum->burned) / (double)(sum->wakeups > 0 ? sum->wakeups : 1);
-    unsigned long long failed = sum->errors, measured = h->total;
+    double per_wakeup = (double)(h->total - sum->missing + sum->burned) / (double)(sum->wakeups > 0 ? sum->wakeups : 1);
+    unsigned long long failed = sum->errors, measured = h->total - sum->missing;
     if (options.json) {
         printf("{\"connections\": %zu, \"size\": %zu, \"depth\": %zu, \"seconds\": %.3f, \"messages\": %llu, ",
                options.connections, options.size, options.depth, sum->seconds, measured);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPUs and programs to measure with: what bench/run.py and bench/peers share.
 
-A sample is a function; Machine.quietly() calls it and knows how much CPU time other processes took meanwhile. Server and
-the loads (echo, wrk, one GET) are what samples of servers are made of.
+A sample is a function; Machine.quietly() calls it and knows how much CPU time other processes took meanwhile. Server
+and the loads (echo, wrk, one GET) are what samples of servers are made of.
 """
 
 import json

@@ -38,7 +38,7 @@ class Workload:
     contestants: dict  # name -> function of the machine, or why there is none
     reference: str = "sinew"  # whom the ratios are to
     group: str = ""  # workloads of a group share a section, a table of ratios and a plot
-    target: dict | None = None  # contestant -> what sinew / contestant should reach: at least, or at most if less is better
+    target: dict | None = None  # contestant -> what sinew / contestant is to be: at least, or at most if less is better
     extras: dict = dataclasses.field(default_factory=dict)  # name in the samples' dict -> Extra
     note: str = ""  # a sentence on what the workload does, or on what is not alike
 
@@ -66,7 +66,7 @@ def measure(workloads, machine, rounds, progress=lambda text: None):
             begin = index % max(1, len(names))
             for name in names[begin:] + names[:begin]:
                 taken = samples[workload.key][name]
-                if len(taken) < index:
+                if len(taken) < index:  # it has failed before
                     continue
                 progress(f"round {index + 1}/{rounds}  {workload.key}  {name}")
                 try:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers: echo, echo under stalls, HTTP, keys and values, reads of a cached file, and a server that idles.
 
-Every server has the first CPU and its load the second, or both share both where two workers are measured. Servers of our
-own listen with the same backlog, set TCP_NODELAY, and receive into 4 KiB; the head of each file in net/ says what was
-chosen and why. A load that checks what comes back (load.c, reads.c, fetch_raw) ends a sample with an error when it is wrong.
+Every server has the first CPU and its load the second, or both share both where two workers are measured. Servers of
+our own listen with the same backlog, set TCP_NODELAY, and receive into 4 KiB; the head of each file in net/ says what
+was chosen and why. A load that checks what comes back (load.c, reads.c, fetch_raw) ends a sample with an error when it
+is wrong.
 """
 
 import csv
 import io
+import json
 import os
 import pathlib
 import re
@@ -25,23 +27,37 @@ HERE = pathlib.Path(__file__).resolve().parent / "net"
 ANY_PORT = "127.0.0.1:0"
 BACKLOG = 4096
 
+# Key -> title, and what the report says below it.
 GROUPS = {
-    "echo-64": ("TCP echo, 64 bytes", "Server and load have a CPU each, one worker. Messages go one at a time, or with 16 "
-                "under way on each connection."),
+    "echo-64": (
+        "TCP echo, 64 bytes",
+        "Server and load have a CPU each, one worker. Messages go one at a time, or 16 are under way on each connection.",
+    ),
     "echo-4k": ("TCP echo, 4 KiB", "As above, with messages of 4 KiB."),
     "echo-two": ("TCP echo, two workers", "Server and load, two threads each, share two CPUs."),
-    "stalls": ("TCP echo while some requests compute",
-               "64 connections of 64 bytes, server and load sharing two CPUs. Either nobody computes, or one connection "
-               "always makes the server compute 5 ms, or 1 % of all messages make it compute 1 ms. What is measured are "
-               "the other messages: how many a second as fast as they can, and their latency when 10,000 a second are due, "
-               "from the moment each was due. The same code computes in all languages; work, not time, is what it is given."),
-    "http": ("HTTP files", "wrk with one thread. It is the limit for most servers: the server's CPU time (user and system) a "
-             "request is what to compare."),
-    "kv": ("Keys and values", "redis-benchmark with 50 connections, 100,000 keys, values of 64 bytes; one command at a time "
-           "or 16 pipelined. In memory only, or with an append-only file that is synced every second."),
+    "stalls": (
+        "TCP echo while some requests compute",
+        "64 connections, 64 bytes, server and load share two CPUs. Either nobody computes, or one connection always "
+        "makes the server compute 5 ms, or 1 % of all messages make it compute 1 ms. What is measured are the other "
+        "messages: how many a second as fast as they can, and their latency when 10,000 a second are due, from the "
+        "moment each was due. All languages compute the same; it is work, not time, that they are given.",
+    ),
+    "http": (
+        "HTTP files",
+        "wrk with one thread. It is the limit for most servers: the server's CPU time (user and system) a request is "
+        "what to compare.",
+    ),
+    "kv": (
+        "Keys and values",
+        "redis-benchmark with 50 connections, 100,000 keys, values of 64 bytes; one command at a time or 16 pipelined. "
+        "In memory only, or with an append-only file that is synced every second.",
+    ),
     "reads": ("Random reads of a cached file", "4 KiB each, on one CPU, one thread; so many under way."),
-    "idle": ("10,000 idle connections", "Nothing is sent any more: how often the server's threads are woken (context switches "
-             "of all its threads), and its memory."),
+    "idle": (
+        "10,000 idle connections",
+        "Nothing is sent any more: how often the server's threads are woken (context switches of all its threads), and "
+        "its memory.",
+    ),
 }
 
 
@@ -106,7 +122,8 @@ def echo_contestant(command, workers, **options):
 
 def echo_workload(build, quick, group, size, connections, depth, workers=1):
     key = f"echo.{'two.' if workers > 1 else ''}{size}.{connections}" + (f".depth{depth}" if depth > 1 else "")
-    title = f"{connections:,} connection{'s' if connections > 1 else ''}" + (f", {depth} under way" if depth > 1 else "")
+    title = f"{'4 KiB' if size == 4096 else f'{size} B'}, {connections:,} connection{'s' if connections > 1 else ''}"
+    title += f", {depth} under way" if depth > 1 else ""
     options = {"connections": connections, "size": size, "depth": depth, "seconds": 0.4 if quick else 1.5}
     # Thousands of connections are warm when each has had its turn.
     options["warm_up"] = 0.3 if connections < 1000 or quick else 0.6
@@ -116,12 +133,12 @@ def echo_workload(build, quick, group, size, connections, depth, workers=1):
                    for name, command in echo_servers(build, workers).items()}
     notes = []
     if depth * size > 4096:
-        notes.append("asyncio and uvloop receive up to 256 KiB at once; everybody else 4 KiB, with 16 messages of 4 KiB "
-                     "as with one.")
+        notes.append("asyncio and uvloop receive up to 256 KiB at once; everybody else 4 KiB, also with 16 messages of "
+                     "4 KiB under way.")
     if workers > 1:
         notes.append("Workers of asyncio and uvloop are processes.")
-    return Workload(key, f"{'4 KiB' if size == 4096 else f'{size} B'}, {title}", "messages/s", "more", contestants, group=group,
-                    extras=ECHO_EXTRAS, note=" ".join(notes))
+    return Workload(key, title, "messages/s", "more", contestants, group=group, extras=ECHO_EXTRAS,
+                    note=" ".join(notes))
 
 
 def echo_workloads(build, quick):
@@ -148,8 +165,8 @@ class Unit:
     @classmethod
     def get(cls, machine):
         if cls.rounds is None:
-            found = [machine.run_json(machine.pinned([machine.program("load"), "--calibrate"], 0))["unit"] for _ in range(3)]
-            cls.rounds = max(found)
+            command = machine.pinned([machine.program("load"), "--calibrate"], 0)
+            cls.rounds = max(machine.run_json(command)["unit"] for _ in range(3))
         return cls.rounds
 
 
@@ -333,8 +350,9 @@ def http_workloads(build, quick):
                 f"http.{name}.{connections}", f"{title}: CPU a request", "us", "less", contestants, group="http",
                 extras={"rate": Extra("requests", "1/s", "more"), "p50_us": Extra("p50 latency", "us"),
                         "p99_us": Extra("p99 latency", "us"), "header_bytes": Extra("header", "bytes")},
-                note="The epoll loop sends the bytes of sinew's answer from memory, whatever is asked; Go opens the file "
-                     "for each request, or sends it from memory; nginx keeps it open and uses sendfile."))
+                note="The epoll loop sends the bytes of sinew's answer from memory, whatever is asked. sinew keeps "
+                     "small files in memory; nginx keeps them open and uses sendfile; Go opens the file for each "
+                     "request, or sends it from memory."))
     return found
 
 
@@ -358,8 +376,8 @@ def kv_server(machine, build, kind, directory, durable):
 def redis_benchmark(machine, server, command, pipeline, requests):
     """Requests a second and latencies; of PING, the one that is sent as everything else is."""
     host, port = server.address.rsplit(":", 1)
-    words = ["redis-benchmark", "-h", host, "-p", port, "-c", "50", "-P", str(pipeline), "-n", str(requests), "-r", "100000",
-             "-d", "64", "-t", "ping_mbulk" if command == "ping" else command, "--csv"]
+    words = ["redis-benchmark", "-h", host, "-p", port, "-c", "50", "-P", str(pipeline), "-n", str(requests), "--csv",
+             "-r", "100000", "-d", "64", "-t", "ping_mbulk" if command == "ping" else command]
     before = server.cpu_seconds()
     text = machine.run(machine.pinned(words, 1))
     cpu = server.cpu_seconds() - before
@@ -380,7 +398,8 @@ def kv_contestant(build, kind, command, pipeline, durable, quick):
         with tempfile.TemporaryDirectory(dir=build) as directory:
             with kv_server(machine, build, kind, pathlib.Path(directory), durable) as server:
                 # Fills the keys, so that each command finds what it is about; not counted.
-                redis_benchmark(machine, server, "incr" if command == "incr" else "set", 16, 30_000 if quick else 300_000)
+                fill = "incr" if command == "incr" else "set"
+                redis_benchmark(machine, server, fill, 16, 30_000 if quick else 300_000)
                 redis_benchmark(machine, server, command, pipeline, requests // 10)
                 return redis_benchmark(machine, server, command, pipeline, requests)
 
@@ -400,8 +419,9 @@ def kv_workloads(build, quick):
                 }
                 title = f"{command.upper()}, {pipeline} at a time" + (", synced every second" if durable else "")
                 key = f"kv.{'everysec.' if durable else ''}{command}.p{pipeline}"
-                found.append(Workload(key, title, "requests/s", "more", contestants, group="kv",
-                                      extras={"cpu_us": Extra("server's CPU a request", "us"), **dict(list(LATENCIES.items())[:2])}))
+                extras = {"cpu_us": Extra("server's CPU a request", "us"), "p50_us": LATENCIES["p50_us"],
+                          "p99_us": LATENCIES["p99_us"]}
+                found.append(Workload(key, title, "requests/s", "more", contestants, group="kv", extras=extras))
     return found
 
 
@@ -434,8 +454,6 @@ def sinew_reads(build, mebibytes, depth, seconds, *more):
 
 def fio_reads(build, mebibytes, depth, seconds, *more):
     def sample(machine):
-        import json
-
         command = ["fio", "--name=reads", f"--filename={cached_file(build, mebibytes)}", "--rw=randread", "--bs=4k",
                    "--ioengine=io_uring", f"--iodepth={depth}", "--direct=0", "--invalidate=0", "--norandommap",
                    "--randrepeat=0", "--time_based", f"--runtime={seconds}", "--ramp_time=0.2", "--thread",
@@ -458,16 +476,19 @@ def reads_workloads(build, quick):
         contestants = {"sinew": sinew_reads(*arguments)}
         engines = {"fio": ()}
         if depth > 1:
-            engines["fio, batched"] = (f"--iodepth_batch_submit={depth // 2}", "--iodepth_batch_complete_min=1",
-                                       f"--iodepth_batch_complete_max={depth}")
+            batched = (f"--iodepth_batch_submit={depth // 2}", "--iodepth_batch_complete_min=1",
+                       f"--iodepth_batch_complete_max={depth}")
+            engines["fio, batched"] = batched
+            engines["fio, registered"] = (*batched, "--fixedbufs=1", "--registerfiles=1")
         else:
             contestants["pread"] = sinew_reads(*arguments, "--plain")
         for name, options in engines.items():
             contestants[name] = fio_reads(*arguments, *options) if fio else "fio is not installed"
         found.append(Workload(
             f"reads.{depth}", f"depth {depth}", "reads/s", "more", contestants, group="reads",
-            note="fio submits each read as it is made, or half of its depth with one call; it measures no latencies here. "
-                 "pread is a loop over the system call, in C."))
+            note="fio submits each read as it is made; batched, half of its depth with one call; registered, that with "
+                 "buffers and file registered, which sinew does not offer. It measures no latencies here. pread is a "
+                 "loop over the system call, in C."))
     return found
 
 
@@ -514,8 +535,8 @@ def idle_contestant(command, workers, connections, seconds):
                 first, cpu, begin = switches(server), server.cpu_seconds(), time.monotonic()
                 time.sleep(seconds)
                 elapsed = time.monotonic() - begin
-                return {"value": (switches(server) - first) / elapsed, "cpu_ms": (server.cpu_seconds() - cpu) / elapsed * 1e3,
-                        "bytes": memory / connections}
+                return {"value": (switches(server) - first) / elapsed,
+                        "cpu_ms": (server.cpu_seconds() - cpu) / elapsed * 1e3, "bytes": memory / connections}
             finally:
                 for s in sockets:
                     s.close()
@@ -527,10 +548,13 @@ def idle_workloads(build, quick):
     connections, seconds = 10_000, 1 if quick else 5
     found = []
     for workers in (1, 2):
-        contestants = {name: command if isinstance(command, str) else idle_contestant(command, workers, connections, seconds)
-                       for name, command in echo_servers(build, workers).items()}
-        found.append(Workload(f"idle.{workers}", f"{workers} worker{'s' if workers > 1 else ''}", "wake-ups/s", "less", contestants, group="idle",
-                              extras={"cpu_ms": Extra("CPU", "ms/s"), "bytes": Extra("memory a connection", "bytes")}))
+        contestants = {
+            name: command if isinstance(command, str) else idle_contestant(command, workers, connections, seconds)
+            for name, command in echo_servers(build, workers).items()
+        }
+        title = f"{workers} worker{'s' if workers > 1 else ''}"
+        extras = {"cpu_ms": Extra("CPU", "ms/s"), "bytes": Extra("memory a connection", "bytes")}
+        found.append(Workload(f"idle.{workers}", title, "wake-ups/s", "less", contestants, group="idle", extras=extras))
     return found
 
 

@@ -6,7 +6,7 @@
 
 measure.py says how the rounds go, net.py and tasks.py what is measured. All samples go into bench/out/peers-*.json, and
 --report makes the tables and plots again from such files, the later ones in place of what the earlier ones have of the
-same. RESULTS.md is written by a whole run and by --report; after --quick or --only the report is build/peers/RESULTS.md.
+same. RESULTS.md is written by a whole run and by --report; after --only or short samples it is build/peers/RESULTS.md.
 
 Numbers are for people: the exit status is 1 when a program failed or answered wrong, never because something is slow.
 """
@@ -64,18 +64,19 @@ class Builder:
             print(f"{what} does not build here: {self.build / 'build.log'} says why; going on without", file=sys.stderr)
 
     def c(self):
-        configure = ["cmake", "-S", PEERS, "-B", self.build, "-G", "Ninja", "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_CXX_COMPILER=g++"]
-        configure += ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g",
-                      "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g"]
+        configure = ["cmake", "-S", PEERS, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+                     "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_CXX_COMPILER=g++",
+                     "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O2 -g", "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g"]
         # -k 0: a peer that does not compile is no reason to go without the others.
-        self.attempt("a peer in C or C++", self.run(configure) and self.run(["cmake", "--build", self.build, "--", "-k", "0"]))
+        compile = ["cmake", "--build", self.build, "--", "-k", "0"]
+        self.attempt("a peer in C or C++", self.run(configure) and self.run(compile))
 
     def go(self, source, program):
         cache = {"GOCACHE": str(self.build / "go-cache"), "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
         self.attempt(f"{source.relative_to(ROOT)} (Go)", self.run(["go", "build", "-o", program, "."], source, **cache))
 
     def cargo(self, source, program):
-        """Debian's cargo and compiler, with Debian's crates: nothing is fetched. It writes a lock file, so into a copy."""
+        """Debian's cargo, compiler and crates: nothing is fetched. A copy is built, as cargo writes a lock file."""
         copy = self.build / "cargo" / "-".join(source.relative_to(PEERS).parts)
         shutil.copytree(source, copy, dirs_exist_ok=True)
         cargo = ["/usr/bin/cargo", "build", "--release", "--offline"]
@@ -111,7 +112,7 @@ def show_progress(text):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", metavar="PATTERN", help="regular expression on the workloads' keys, as --list shows them")
+    parser.add_argument("--only", metavar="PATTERN", help="regular expression on the keys that --list shows")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (default 5; 1 with --quick)")
     parser.add_argument("--quick", action="store_true", help="short samples, for a first look")
     parser.add_argument("--list", action="store_true", help="print the keys and what they measure")
@@ -135,7 +136,7 @@ def main():
     if args.report:
         document = report.merge([json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in args.report])
         print(report.text(document))
-        write_report(document, build, True)
+        write_report(document, build, not document["quick"])
         return 0
 
     raise_fd_limit()

@@ -3,8 +3,8 @@
 
     echo_asyncio.py ADDRESS:PORT [--workers N] [--loop asyncio|uvloop]
 
-A protocol, not streams: half as dear, and what both loops' documentation advises for speed. TCP_NODELAY is what both set
-by themselves. Workers are processes on one port (SO_REUSEPORT), as threads would share one interpreter lock; the kernel
+A protocol, not streams: half as dear, and what both loops' documentation advises for speed. TCP_NODELAY is what both
+set by themselves. Workers are processes on one port (SO_REUSEPORT), as threads would share one interpreter lock; the kernel
 deals connections out by a hash, so they do not get exactly as many each.
 """
 

@@ -4,8 +4,8 @@
 //!
 //!     tokio ADDRESS:PORT [--workers N] [--burn ROUNDS]
 //!
-//! One worker is the current-thread runtime, as tokio's documentation advises for one CPU: it is the faster one. Several are
-//! the multi-threaded, work-stealing runtime.
+//! One worker is the current-thread runtime, as tokio's documentation advises for one CPU: it is the faster one. Several
+//! are the multi-threaded, work-stealing runtime.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
