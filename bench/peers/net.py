@@ -31,7 +31,7 @@ BACKLOG = 4096
 GROUPS = {
     "echo-64": (
         "TCP echo, 64 bytes",
-        "Server and load have a CPU each, one worker. Messages go one at a time, or 16 are under way on each connection.",
+        "Server and load have a CPU each, one worker. Messages go one at a time, or with 16 under way on a connection.",
     ),
     "echo-4k": ("TCP echo, 4 KiB", "As above, with messages of 4 KiB."),
     "echo-two": ("TCP echo, two workers", "Server and load, two threads each, share two CPUs."),
