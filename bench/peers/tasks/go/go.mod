@@ -1,0 +1,3 @@
+module sinew/peers/tasks
+
+go 1.19
