@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -103,15 +104,24 @@ static ssize_t send_some(client *c, const char *data, size_t len, int flags)
     return r < 0 ? r : (ssize_t)n;
 }
 
-/* At most `count` bytes of a file, from *offset on, which moves. */
-static ssize_t send_some_of_file(client *c, int fd, off_t *offset, size_t count)
+enum { COPY_BYTES = 65536 };
+
+/* At most `count` bytes of a file, from *offset on, which moves. To a stream they are copied, by way of `buffer`: a
+ * sinew_stream_sendfile that is stopped does not say how much it has written, and here it is to go on. */
+static ssize_t send_some_of_file(client *c, int fd, off_t *offset, size_t count, char *buffer)
 {
-    enum { PIECE = 65536 };
     if (!c->stream)
         return sinew_sendfile(c->fd, fd, offset, count);
-    int64_t n = sinew_stream_sendfile(c->stream, fd, *offset, count < PIECE ? count : PIECE);
-    if (n > 0)
-        *offset += n;
+    int r = sinew_stream_drain(c->stream);
+    if (r < 0)
+        return r;
+    ssize_t n = client_pread(c, fd, buffer, count < COPY_BYTES ? count : COPY_BYTES, *offset);
+    if (n <= 0)
+        return n;
+    r = sinew_stream_write(c->stream, buffer, (size_t)n);
+    if (r < 0)
+        return r;
+    *offset += n;
     return n;
 }
 
@@ -196,11 +206,14 @@ int client_send_file(client *c, int fd, off_t offset, size_t count)
     enum { PIECE = 1 << 20 };
     int error = send_all(c, c->output, c->output_used, MSG_MORE);
     c->output_used = 0;
+    char *buffer = c->stream ? malloc(COPY_BYTES) : NULL;
+    if (c->stream && !buffer)
+        return -ENOMEM;
     bool progress = false; /* some bytes of a piece that was not completed */
     while (error == 0 && count > 0) {
         begin_step(c);
         size_t piece = count < PIECE ? count : PIECE;
-        ssize_t n = send_some_of_file(c, fd, &offset, piece);
+        ssize_t n = send_some_of_file(c, fd, &offset, piece, buffer);
         if (n > 0) {
             count -= (size_t)n;
             progress = (size_t)n < piece;
@@ -212,6 +225,7 @@ int client_send_file(client *c, int fd, off_t offset, size_t count)
         }
         c->now = coarse_now();
     }
+    free(buffer);
     return error;
 }
 

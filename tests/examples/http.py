@@ -13,6 +13,7 @@ import pathlib
 import random
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -769,6 +770,39 @@ def stopping_cuts_what_does_not_end():
         assert program.output[-1].endswith(" on 2 connections answered, 2 cut"), program.output
 
 
+class SecureClient(Client):
+    """A client over TLS. What it has not asked for yet fills buffers: in the kernel, and in the server."""
+
+    def __init__(self, port, receive_buffer=None):
+        super().__init__(port, receive_buffer)
+        context = ssl.create_default_context(cafile=certificate()[0])
+        self.reader.close()
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        self.reader = self.socket.makefile("rb")
+
+
+def secure_server(*options):
+    cert, key = certificate()
+    program = programs.Program("http", str(ROOT), "127.0.0.1:0", "--cert", cert, "--key", key, *options)
+    program.number = program.port()
+    return program
+
+
+def what_timed_out_over_tls_is_not_sent_twice():
+    """A reader that pauses longer than the time limit is forgiven once; the server was in the middle of a piece."""
+    if not built_with_tls():
+        return
+    content = FILES["large.bin"] * 4
+    (ROOT / "huge.bin").write_bytes(content)
+    with secure_server("--timeout", "4") as program, SecureClient(program.number, 4096) as client:
+        client.send(f"GET /huge.bin HTTP/1.1\r\n{HOST}\r\n")
+        assert client.read_head().status == 200
+        time.sleep(5.5)
+        received = client.reader.read(len(content))
+        assert received == content, (len(received), len(os.path.commonprefix([received, content])))
+    (ROOT / "huge.bin").unlink()
+
+
 def a_termination_signal_stops_it_too():
     with programs.Program("http", str(ROOT), "127.0.0.1:0", "--grace", "60", "--timeout", "60") as program:
         program.number = program.port()
@@ -846,6 +880,7 @@ with server("--workers", "2") as shared:
         waits_when_descriptors_run_out,
         stopping_lets_requests_in_flight_end,
         stopping_cuts_what_does_not_end,
+        what_timed_out_over_tls_is_not_sent_twice,
         a_termination_signal_stops_it_too,
         a_client_that_was_quiet_for_long_is_served,
         a_second_interrupt_ends_it_at_once,
