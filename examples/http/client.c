@@ -48,6 +48,7 @@ void client_begin(client *c, int fd, sinew_stream *stream)
     c->fd = fd;
     c->stream = stream;
     c->stopping = c->brief = false;
+    c->until = 0;
     c->date_second = -1;
     c->output_used = 0;
     c->now = c->moved = coarse_now();
@@ -81,6 +82,7 @@ static bool goes_on(client *c)
     if (c->stopping)
         return false;
     c->stopping = true;
+    c->until = sinew_now() + settings.grace;
     move_deadline(c, settings.grace);
     return true;
 }
@@ -253,7 +255,9 @@ void client_linger(client *c)
 {
     if ((c->stream ? sinew_stream_write_eof(c->stream) : sinew_shutdown(c->fd, SHUT_WR)) < 0)
         return;
-    sinew_time limit = c->stopping ? settings.grace : SINEW_S(2);
+    sinew_time limit = SINEW_S(2), left = c->until - sinew_now();
+    if (c->stopping && left < limit)
+        limit = left;
     client_extend(c, limit < settings.timeout ? limit : settings.timeout);
     /* What was to be sent has been sent: the buffer is free. */
     for (size_t read = 0; read < (size_t)1 << 20;) {

@@ -34,6 +34,7 @@ typedef struct client {
     int fd;
     sinew_stream *stream; /* with TLS, in place of fd; NULL: none */
     bool stopping;        /* the server stops: this request is the last one */
+    sinew_time until;     /* the end of the grace time, then; otherwise 0 */
     bool brief;           /* the deadline is the end of a pause, CLIENT_BRIEF, and not of a step */
     sinew_timeout scope;
     sinew_time now;   /* of the last step: a coarse clock, good to some milliseconds and cheap */

@@ -19,6 +19,7 @@ typedef struct connection {
     request request;
     unsigned long answered;
     bool quiet; /* it was given up because the client says nothing */
+    bool lost;  /* it was given up in the middle: nothing more is to be sent */
     char input[8192];
 } connection;
 
@@ -27,11 +28,14 @@ static void refuse(connection *c, int status)
 {
     if (respond_with_error(&c->client, &c->request, status, false) == 0 && client_flush(&c->client) == 0)
         client_linger(&c->client);
+    else
+        c->lost = true;
 }
 
 /* A request cannot be completed or answered. If the server is stopping, that is reported. */
 static void give_up(connection *c)
 {
+    c->lost = true;
     if (c->client.stopping)
         atomic_fetch_add_explicit(&counters.cut, 1, memory_order_relaxed);
 }
@@ -82,8 +86,10 @@ static void converse(connection *c)
             break;
         case REQUEST_CONTINUE: {
             static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-            if (client_write(&c->client, line, sizeof line - 1) < 0)
+            if (client_write(&c->client, line, sizeof line - 1) < 0) {
+                give_up(c);
                 return;
+            }
             break;
         }
         case REQUEST_COMPLETE: {
@@ -111,18 +117,25 @@ static void converse(connection *c)
     }
 }
 
+/* What is known of a connection beside what attend needs while it runs. */
+typedef struct course {
+    unsigned long answered;
+    bool lost;
+    sinew_time until; /* the server stops: the end of the grace time; otherwise 0 */
+} course;
+
 /* Until the client is done, or says nothing. Returns whether it may say something later. */
-static bool attend(int fd, sinew_stream *stream, unsigned long *answered)
+static bool attend(int fd, sinew_stream *stream, course *known)
 {
     connection *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (c == MAP_FAILED)
         return false;
     client_begin(&c->client, fd, stream);
     request_init(&c->request);
-    c->answered = *answered;
+    c->answered = known->answered;
     converse(c);
     client_end(&c->client);
-    *answered = c->answered;
+    *known = (course){.answered = c->answered, .lost = c->lost, .until = c->client.until};
     bool quiet = c->quiet;
     munmap(c, sizeof *c);
     return quiet;
@@ -139,15 +152,50 @@ static void say_timeout(int fd, sinew_stream *stream)
         (void)sinew_send(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
 }
 
-/* What is still buffered goes out if the client takes it in its time. */
-static void end_stream(sinew_stream *stream)
+/* What is still buffered goes out, as the kernel sees to it for a plain socket: the client has settings.timeout to take
+ * some of it, again and again, or what is left of the grace time. 0, or an error: the rest is of no use. */
+static int send_rest(sinew_stream *stream, sinew_time *until)
 {
-    sinew_timeout scope;
-    sinew_timeout_begin(&scope, settings.timeout < settings.grace ? settings.timeout : settings.grace);
+    for (size_t left = sinew_stream_unsent(stream);;) {
+        sinew_timeout scope;
+        sinew_timeout_begin_at(&scope, *until ? *until : sinew_now() + settings.timeout);
+        int r = sinew_stream_flush(stream);
+        (void)sinew_timeout_end(&scope); /* then r says so */
+        size_t before = left;
+        left = sinew_stream_unsent(stream);
+        if (r == -ECANCELED && !*until)
+            *until = sinew_now() + settings.grace;
+        else if (r != -ETIMEDOUT || *until || left >= before)
+            return r;
+    }
+}
+
+/* The client is told the end, and has a moment to agree. Who does not still gets what the kernel has. */
+static void wait_for_end(sinew_stream *stream, sinew_time *until)
+{
     sinew_stream_close(stream);
-    int r = sinew_stream_wait_closed(stream);
-    if (sinew_timeout_end(&scope) < 0 || r < 0)
+    for (;;) {
+        sinew_timeout scope;
+        sinew_timeout_begin_at(&scope, *until ? *until : sinew_now() + settings.timeout);
+        int r = sinew_stream_wait_closed(stream);
+        (void)sinew_timeout_end(&scope);
+        if (r != -ECANCELED || *until)
+            return;
+        *until = sinew_now() + settings.grace;
+    }
+}
+
+static void end_stream(sinew_stream *stream, course *known)
+{
+    if (known->lost) {
         sinew_stream_abort(stream);
+    } else if (send_rest(stream, &known->until) < 0) {
+        if (known->until)
+            atomic_fetch_add_explicit(&counters.cut, 1, memory_order_relaxed);
+        sinew_stream_abort(stream);
+    } else {
+        wait_for_end(stream, &known->until);
+    }
     sinew_stream_unref(stream);
 }
 
@@ -155,18 +203,20 @@ intptr_t serve_connection(void *arg)
 {
     int fd = (int)(intptr_t)arg, ready = 1;
     sinew_stream *stream = NULL;
-    unsigned long answered = 0;
+    course known = {0};
     if (secure_wanted() && !(stream = secure_accept(fd)))
         return 0;
-    while (ready > 0 && attend(fd, stream, &answered)) {
+    while (ready > 0 && attend(fd, stream, &known)) {
         (void)sinew_stack_trim();
         ready = client_wait(fd, stream);
+        if (ready == -ECANCELED)
+            known.until = sinew_now() + settings.grace;
     }
-    if (ready == -ETIMEDOUT && answered == 0)
+    if (ready == -ETIMEDOUT && known.answered == 0)
         say_timeout(fd, stream);
-    atomic_fetch_add_explicit(&counters.requests, answered, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counters.requests, known.answered, memory_order_relaxed);
     if (stream)
-        end_stream(stream);
+        end_stream(stream, &known);
     else
         sinew_close(fd);
     return 0;

@@ -803,6 +803,55 @@ def what_timed_out_over_tls_is_not_sent_twice():
     (ROOT / "huge.bin").unlink()
 
 
+def stopping_over_tls_lets_responses_out():
+    """Of responses of many lengths to clients that do not read, some are wholly in the server's buffer."""
+    if not built_with_tls():
+        return
+    content = FILES["large.bin"]
+    lengths = range(20_000, len(content), 100_000)
+    with secure_server("--grace", "60", "--timeout", "60") as program, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(SecureClient(program.number, 4096)) for _ in lengths]
+        for client, length in zip(clients, lengths):
+            client.send(f"GET /large.bin HTTP/1.1\r\n{HOST}Range: bytes=0-{length - 1}\r\nConnection: close\r\n\r\n")
+            assert client.read_head().status == 206
+        stop(program)
+        for client, length in zip(clients, lengths):
+            assert client.reader.read() == content[:length], length
+        assert program.end() == 0
+        assert program.output[-1].endswith(", 0 cut"), program.output
+
+
+def stopping_over_tls_keeps_to_the_grace_time():
+    if not built_with_tls():
+        return
+    with secure_server("--grace", "8", "--timeout", "60") as program:
+        with SecureClient(program.number) as half, SecureClient(program.number, 4096) as slow:
+            half.send(f"GET /hello.txt HTTP/1.1\r\n{HOST}\r\nGET /hello.txt HTTP/1.1\r\n")
+            assert half.read().status == 200
+            slow.send(f"GET /large.bin HTTP/1.1\r\n{HOST}\r\n" * 10)
+            assert slow.read_head().status == 200
+            program.interrupt()
+            since = time.monotonic()
+            assert program.end() == 0
+            assert time.monotonic() - since < 14, "twice the grace time"
+        assert program.output[-1].endswith(" on 2 connections answered, 2 cut"), program.output
+
+
+def a_slow_reader_over_tls_gets_the_end():
+    """The last of a response stays in the server's buffer for longer than the time limit, in which some of it goes."""
+    if not built_with_tls():
+        return
+    with secure_server("--timeout", "1", "--grace", "1") as program:
+        with SecureClient(program.number, 4096) as slow:
+            slow.send(f"GET /large.bin HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n")
+            assert slow.read_head().status == 200
+            content = bytearray()
+            while piece := slow.reader.read(20_000):
+                content += piece
+                time.sleep(0.02)
+            assert content == FILES["large.bin"], len(content)
+
+
 def a_termination_signal_stops_it_too():
     with programs.Program("http", str(ROOT), "127.0.0.1:0", "--grace", "60", "--timeout", "60") as program:
         program.number = program.port()
@@ -881,6 +930,9 @@ with server("--workers", "2") as shared:
         stopping_lets_requests_in_flight_end,
         stopping_cuts_what_does_not_end,
         what_timed_out_over_tls_is_not_sent_twice,
+        stopping_over_tls_lets_responses_out,
+        stopping_over_tls_keeps_to_the_grace_time,
+        a_slow_reader_over_tls_gets_the_end,
         a_termination_signal_stops_it_too,
         a_client_that_was_quiet_for_long_is_served,
         a_second_interrupt_ends_it_at_once,
