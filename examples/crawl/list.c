@@ -32,6 +32,7 @@ void pages_free(void)
     for (size_t i = 0; i < pages_count; i++) {
         free(pages[i].url);
         free(pages[i].redirected_to);
+        free(pages[i].reason);
     }
     free(pages);
 }

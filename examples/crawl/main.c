@@ -16,13 +16,14 @@
  *     page.c       one page: attempts and redirects
  *     response.c   from bytes to a response, with llhttp
  *     url.c        from text to URLs, with libcurl
- *     transport.c  the connection to a server
+ *     transport.c  the connection to a server, with TLS if it is built
  *     progress.c   what is shown meanwhile
  */
 #include "list.h"
 #include "page.h"
 #include "progress.h"
 #include "settings.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -128,11 +129,14 @@ int main(int argc, char **argv)
 {
     settings_read(argc, argv);
     raise_descriptor_limit();
+    if (transport_begin() < 0)
+        return 1;
     intptr_t result = sinew_run_with(&settings.runtime, program, NULL);
     if (result < 0)
         fprintf(stderr, "crawl: %s\n", strerror((int)-result));
     if (settings.output >= 0)
         close(settings.output);
+    transport_end();
     pages_free();
     return result != 0;
 }

@@ -125,6 +125,15 @@ static int request(attempt *a)
     return error;
 }
 
+/* Keeps what a transport said about its failure. */
+static int request_with_reason(attempt *a)
+{
+    int error = request(a);
+    if (error < 0 && a->transport.problem[0] != '\0')
+        a->page->reason = strdup(a->transport.problem); /* NULL, if memory is refused, is only said with less detail */
+    return error;
+}
+
 static bool is_redirect(const response *r)
 {
     switch (r->status) {
@@ -143,7 +152,7 @@ static int follow_redirects(attempt *a)
 {
     for (unsigned redirects = 0;; redirects++) {
         a->page->bytes = 0;
-        int error = request(a);
+        int error = request_with_reason(a);
         if (error < 0)
             return error;
         if (!is_redirect(&a->response))
@@ -183,7 +192,8 @@ static int try_once(page *p)
     a->response.status = 0;
     p->status = 0;
     free(p->redirected_to);
-    p->redirected_to = NULL;
+    free(p->reason);
+    p->redirected_to = p->reason = NULL;
     int error = url_parse(&a->url, p->url);
     if (error == 0) {
         sinew_timeout limit;
@@ -240,6 +250,8 @@ intptr_t page_fetch(void *arg)
 
 const char *page_problem(const page *p)
 {
+    if (p->error < 0 && p->reason)
+        return p->reason;
     switch (p->error) {
     case 0:
         return "";
@@ -251,10 +263,10 @@ const char *page_problem(const page *p)
         return "the name cannot be looked up now";
     case -EREMOTEIO:
         return "the name server failed";
-    case -EACCES:
+    case -EOPNOTSUPP:
         return "names and passwords in URLs are not sent";
     case -EPROTONOSUPPORT:
-        return "only http:// is supported";
+        return transport_knows("https") ? "only http:// and https:// are supported" : "only http:// is supported";
     case -ELOOP:
         return "too many redirects";
     case -EBADMSG:

@@ -16,6 +16,7 @@ typedef struct page {
     unsigned long long bytes; /* of the body */
     sinew_time took;          /* all attempts and redirects together */
     char *redirected_to;      /* or NULL */
+    char *reason;             /* for the error, where its number alone says little; or NULL */
 } page;
 
 /* All pages together, for the progress that is shown. */

@@ -30,6 +30,8 @@ static const char usage[] =
     "                       pauses of 0.2 s, 0.4 s and so on; default 0\n"
     "      --redirects N    followed for one URL; default 10\n"
     "  -o, --output DIR     keep what was fetched there, as NUMBER-URL; the directory is made if it is not there\n"
+    "      --cacert FILE    trust the authorities in this file (PEM) for https://; default: the system's\n"
+    "  -k, --insecure       take any certificate: whoever is in between can read and change everything\n"
     "      --workers N      threads; default: one for each processor\n"
     "  -h, --help           this text\n";
 
@@ -102,7 +104,7 @@ static void read_list(const char *path)
 
 void settings_read(int argc, char **argv)
 {
-    enum { REDIRECTS = 256, WORKERS };
+    enum { REDIRECTS = 256, CACERT, WORKERS };
     static const struct option known[] = {
         {"file", required_argument, NULL, 'f'},
         {"limit", required_argument, NULL, 'n'},
@@ -110,13 +112,15 @@ void settings_read(int argc, char **argv)
         {"retries", required_argument, NULL, 'r'},
         {"output", required_argument, NULL, 'o'},
         {"redirects", required_argument, NULL, REDIRECTS},
+        {"cacert", required_argument, NULL, CACERT},
+        {"insecure", no_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},
         {"workers", required_argument, NULL, WORKERS},
         {0},
     };
     bool has_list = false;
     int option;
-    while ((option = getopt_long(argc, argv, "f:n:t:r:o:h", known, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "f:n:t:r:o:kh", known, NULL)) != -1) {
         switch (option) {
         case 'f':
             read_list(optarg);
@@ -136,6 +140,12 @@ void settings_read(int argc, char **argv)
             break;
         case REDIRECTS:
             settings.redirects = number("redirects", optarg, 0, 1000);
+            break;
+        case CACERT:
+            settings.authorities = optarg;
+            break;
+        case 'k':
+            settings.insecure = true;
             break;
         case WORKERS:
             settings.runtime.workers = number("workers", optarg, 1, SINEW_WORKERS_MAX);

@@ -12,7 +12,9 @@ extern struct settings {
     sinew_time timeout;
     unsigned retries;
     unsigned redirects;
-    int output; /* directory for what is fetched; -1: nothing is kept */
+    const char *authorities; /* whose certificates are trusted, a file; NULL: the system's */
+    bool insecure;           /* any certificate will do */
+    int output;              /* directory for what is fetched; -1: nothing is kept */
     sinew_options runtime;
 } settings;
 

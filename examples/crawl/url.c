@@ -20,7 +20,7 @@ static int error_of(CURLUcode code)
     case CURLUE_OUT_OF_MEMORY:
         return -ENOMEM;
     case CURLUE_USER_NOT_ALLOWED:
-        return -EACCES;
+        return -EOPNOTSUPP;
     default:
         return -EINVAL;
     }

@@ -12,8 +12,8 @@ typedef struct url {
     char *target;               /* path and query */
 } url;
 
-/* A URL as the user wrote it; http:// may be missing. 0, -ENOMEM, -EINVAL: it is none, -EACCES: it has a name and
- * password, which this program does not send. Never suspends. */
+/* A URL as the user wrote it; http:// may be missing. 0, -ENOMEM, -EINVAL: it is none, -EOPNOTSUPP: it has a
+ * name and password, which this program does not send. Never suspends. */
 int url_parse(url *u, const char *text);
 
 /* Goes on to where a Location field points, which may be relative to `u`. As url_parse; on failure `u` is as it was. */

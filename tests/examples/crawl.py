@@ -13,6 +13,7 @@ import pty
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,20 @@ PATIENCE = programs.PATIENCE
 scratch = tempfile.TemporaryDirectory()
 SCRATCH = pathlib.Path(scratch.name)
 DATA = bytes(i * i % 251 for i in range(300_000))
+
+
+
+def certificate():
+    """Files of a certificate for localhost and its key."""
+    cert, key = str(SCRATCH / "cert.pem"), str(SCRATCH / "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+         "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return cert, key
+
+
+CERTIFICATE, KEY = certificate()
 
 # --- the server -----------------------------------------------------------------------------------------------------
 
@@ -45,8 +60,12 @@ class Server:
     async def _run(self, started):
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=2000)
         self.port = server.sockets[0].getsockname()[1]
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(CERTIFICATE, KEY)
+        secure = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, backlog=2000)
+        self.secure_port = secure.sockets[0].getsockname()[1]
         started.set()
-        await server.serve_forever()
+        await asyncio.gather(server.serve_forever(), secure.serve_forever())
 
     async def _serve(self, reader, writer):
         self.asked += 1
@@ -63,6 +82,9 @@ class Server:
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}/{path}"
+
+    def secure_url(self, path):
+        return f"https://localhost:{self.secure_port}/{path}"
 
     def forget(self):
         self.most = self.asked = 0
@@ -277,7 +299,7 @@ def redirects_end_somewhere():
     assert crawl_one("count/3", "--redirects", "2", code=1).problem == "too many redirects"
     assert crawl_one("status/302", code=1).status == "302"
     assert crawl_one("lost", code=1).status == "302"
-    assert crawl_one("redirect/302/https%3A%2F%2F127.0.0.1%2F", code=1).problem == "only http:// is supported"
+    assert "supported" in crawl_one("redirect/302/ftp%3A%2F%2F127.0.0.1%2F", code=1).problem
     assert crawl_one("redirect/302/http%3A%2F%2F", code=1).problem.startswith("this is no URL")
 
 
@@ -295,6 +317,70 @@ def requests_say_what_is_wanted():
     assert server.paths == ["/data", "/data", "/data", "/?data"], server.paths
 
 
+SUPPORTED = {False: "only http:// is supported", True: "only http:// and https:// are supported"}
+
+
+def built_with_tls():
+    problem = crawl_one("gopher://127.0.0.1/", code=1).problem
+    assert problem in SUPPORTED.values(), problem
+    if problem == SUPPORTED[False]:
+        print("note: this build has no TLS")
+    return problem == SUPPORTED[True]
+
+
+def https_is_fetched_from_servers_that_are_trusted():
+    if not built_with_tls():
+        return
+    trusting = ["--cacert", CERTIFICATE]
+    paths = ["data", "empty", "chunked", "ending", "early", "nothing"]
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as directory:
+        crawl(*trusting, "--output", directory, *[server.secure_url(path) for path in paths], code=0)
+        files = [file.read_bytes() for file in sorted(pathlib.Path(directory).iterdir())]
+    assert files == [DATA, b"", DATA, DATA, DATA, b""], [len(file) for file in files]
+    for there in server.url("data"), server.secure_url("data"):
+        quoted = there.replace(":", "%3A").replace("/", "%2F")
+        for here in server.url(f"redirect/302/{quoted}"), server.secure_url(f"redirect/302/{quoted}"):
+            row = crawl_one(here, *trusting, code=0)
+            assert (row.bytes, row.target) == (len(DATA), there), row
+    urls = [server.secure_url(f"data/{i}") for i in range(200)]
+    assert "200 of 200 fetched" in crawl(*trusting, "--limit", "50", input="\n".join(urls), code=0).last
+
+
+def https_says_whom_it_does_not_trust():
+    if not built_with_tls():
+        return
+    server.forget()
+    other_name = f"https://127.0.0.1:{server.secure_port}/data"
+    assert "self-signed certificate" in crawl_one(server.secure_url("data"), code=1).problem
+    assert "mismatch" in crawl_one(other_name, "--cacert", CERTIFICATE, code=1).problem
+    assert server.asked == 0, "something was asked all the same"
+    for url in server.secure_url("data"), other_name:
+        assert crawl_one(url, "--insecure", code=0).bytes == len(DATA)
+    for path, problem in (("garbage", "the response is no HTTP"), ("short", "closed within the response")):
+        assert crawl_one(server.secure_url(path), "--insecure", code=1).problem == problem
+    assert crawl_one(server.secure_url("hang"), "--insecure", "--timeout", "0.5", code=1).problem == "timed out"
+    assert crawl_one(f"https://127.0.0.1:{closed_port()}/", code=1).problem == "Connection refused"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        row = crawl_one(f"https://127.0.0.1:{silent.getsockname()[1]}/", "--timeout", "0.5", code=1)
+        assert row.problem == "timed out", row
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        def answer():
+            with plain.accept()[0] as s:
+                s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                while s.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        row = crawl_one(f"https://127.0.0.1:{plain.getsockname()[1]}/", code=1)
+        thread.join()
+        assert row.problem.startswith("TLS failed"), row
+    for file in "/nowhere/ca.pem", KEY:
+        done = subprocess.run([programs.path_of("crawl"), "--cacert", file, server.secure_url("data")],
+                              capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 1 and file in done.stderr, done
+
+
 def what_goes_wrong_is_said_in_words():
     expected = {
         f"http://127.0.0.1:{closed_port()}/": "Connection refused",
@@ -307,8 +393,7 @@ def what_goes_wrong_is_said_in_words():
         server.url("both"): "the response is no HTTP",
         server.url("switch"): "the response is no HTTP",
         server.url("endless"): "the response is no HTTP",
-        "https://127.0.0.1/": "only http:// is supported",
-        "ftp://127.0.0.1/": "only http:// is supported",
+        "ftp://127.0.0.1/": SUPPORTED[built_with_tls()],
         "http://user:word@127.0.0.1/": "names and passwords in URLs are not sent",
         "http://": "this is no URL, or no name",
         "http://[::1/": "this is no URL, or no name",
@@ -455,6 +540,8 @@ sys.exit(programs.run_all([
     redirects_end_somewhere,
     requests_say_what_is_wanted,
     what_goes_wrong_is_said_in_words,
+    https_is_fetched_from_servers_that_are_trusted,
+    https_says_whom_it_does_not_trust,
     nothing_of_a_failed_page_is_kept,
     each_fetch_has_its_time,
     what_passes_is_tried_again,
