@@ -16,11 +16,14 @@ static sinew_time coarse_now(void)
     return SINEW_S(t.tv_sec) + t.tv_nsec;
 }
 
+/* The deadline may have passed since the call that brought us here: nobody has met that, and it does not count. */
 static void move_deadline(client *c, sinew_time duration)
 {
     c->moved = c->now;
-    /* Fails when the scope has expired already. The next call that suspends reports that then. */
-    (void)sinew_timeout_reset(&c->scope, duration);
+    if (sinew_timeout_reset(&c->scope, duration) < 0) {
+        (void)sinew_timeout_end(&c->scope);
+        sinew_timeout_begin(&c->scope, duration);
+    }
 }
 
 /* A step begins: the client's time begins anew. */
@@ -234,6 +237,7 @@ int client_send_file(client *c, int fd, off_t offset, size_t count)
 ssize_t client_pread(client *c, int fd, void *buf, size_t len, off_t offset)
 {
     ssize_t n;
+    begin_step(c);
     do {
         n = sinew_pread(fd, buf, len, offset);
     } while (n == -EINTR || (n == -ECANCELED && goes_on(c)));

@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -627,6 +628,39 @@ def two_hundred_clients_without_room_in_the_caches():
     concurrent_clients_get_what_they_asked_for("--workers", "2", "--cache", "0")
 
 
+def requests_at_the_end_of_a_pause_are_answered():
+    """After a second a client is taken to be quiet. The server is held up, so that this time and a request come at once:
+    each request below needs something else before it is answered."""
+    def secure():
+        return SecureClient(program.number)
+
+    def plain():
+        return Client(program.number)
+
+    kinds = [(plain, lambda: programs.Program("http", str(ROOT), "127.0.0.1:0", "--cache", "0"))]
+    if built_with_tls():
+        kinds.append((secure, lambda: secure_server("--cache", "0")))
+    for connect, start in kinds:
+        with start() as program, contextlib.ExitStack() as stack:
+            if connect is plain:
+                program.number = program.port()
+            clients = [stack.enter_context(connect()) for _ in range(40)]
+            for client in clients:
+                assert client.ask("/empty.txt").status == 200
+            program.process.send_signal(signal.SIGSTOP)
+            names = ["large.bin", "limit.bin", "hello.txt", "buffer.bin"]
+            for i, client in enumerate(clients):
+                client.send(f"GET /{names[i % 4]} HTTP/1.1\r\n{HOST}" + ("" if i % 8 < 4 else "\r\n"))
+            time.sleep(1.1)
+            program.process.send_signal(signal.SIGCONT)
+            for i, client in enumerate(clients):
+                if i % 8 < 4:
+                    client.send("\r\n")
+                assert client.read().body == FILES[names[i % 4]], (connect.__name__, names[i % 4], i)
+            program.interrupt()
+            assert program.end() == 0
+
+
 def slow_clients_are_told_or_closed():
     limit = 1.0
     with server("--timeout", str(limit)) as strict:
@@ -923,6 +957,7 @@ with server("--workers", "2") as shared:
         two_hundred_clients_on_one_worker,
         two_hundred_clients_on_four_workers,
         two_hundred_clients_without_room_in_the_caches,
+        requests_at_the_end_of_a_pause_are_answered,
         slow_clients_are_told_or_closed,
         a_client_that_does_not_read_is_cut_off,
         a_slow_reader_that_goes_on_is_served,
