@@ -124,18 +124,20 @@ static intptr_t program(void *arg)
 
 /* --- starting ----------------------------------------------------------------------------------------------------- */
 
-static const char usage[] = "usage: http DIR [ADDRESS] [options]\n"
-                            "  --workers N          worker threads; default: one for each processor\n"
-                            "  --timeout SECONDS    for a client to begin a request, to complete it, or to take some\n"
-                            "                       bytes of a response; default 10\n"
-                            "  --grace SECONDS      for requests in flight when the server stops; default 5\n"
-                            "  --max-header BYTES   of a request's line and header together; default 16384\n"
-                            "  --max-fields N       in a request's header; default 100\n"
-                            "  --max-body BYTES     of a request, which is read and ignored; default 1048576\n"
-                            "  --cache MIB          memory for small files; default 64\n"
-                            "  --cert FILE          serves HTTPS, with this certificate (PEM, with those between it\n"
-                            "                       and the authority)\n"
-                            "  --key FILE           and its key; default: in the certificate's file\n";
+static const char usage[] =
+    "usage: http DIR [ADDRESS] [options]      127.0.0.1:8080, [::1]:8080, :8080 (all addresses), unix:/path\n"
+    "  --workers N          worker threads; default: one for each processor\n"
+    "  --timeout SECONDS    for a client to begin a request, to complete it, or to take some\n"
+    "                       bytes of a response; default 10\n"
+    "  --grace SECONDS      for requests in flight when the server stops; default 5\n"
+    "  --max-header BYTES   of a request's line and header together; default 16384\n"
+    "  --max-fields N       in a request's header; default 100\n"
+    "  --max-body BYTES     of a request, which is read and ignored; default 1048576\n"
+    "  --cache MIB          memory for small files; default 64\n"
+    "  --cert FILE          serves HTTPS, with this certificate (PEM, with those between it\n"
+    "                       and the authority)\n"
+    "  --key FILE           and its key; default: in the certificate's file\n"
+    "  --help               this text\n";
 
 __attribute__((noreturn)) static void wrong_usage(void)
 {
@@ -166,11 +168,17 @@ static sinew_time seconds(const char *text)
 static void read_arguments(int argc, char **argv, sinew_options *options, const char **dir, const char **address)
 {
     static const struct option known[] = {
-        {"workers", required_argument, NULL, 'w'},    {"timeout", required_argument, NULL, 't'},
-        {"grace", required_argument, NULL, 'g'},      {"max-header", required_argument, NULL, 'h'},
-        {"max-fields", required_argument, NULL, 'f'}, {"max-body", required_argument, NULL, 'b'},
-        {"cache", required_argument, NULL, 'c'},      {"cert", required_argument, NULL, 'C'},
-        {"key", required_argument, NULL, 'K'},        {0},
+        {"workers", required_argument, NULL, 'w'},
+        {"timeout", required_argument, NULL, 't'},
+        {"grace", required_argument, NULL, 'g'},
+        {"max-header", required_argument, NULL, 'h'},
+        {"max-fields", required_argument, NULL, 'f'},
+        {"max-body", required_argument, NULL, 'b'},
+        {"cache", required_argument, NULL, 'c'},
+        {"cert", required_argument, NULL, 'C'},
+        {"key", required_argument, NULL, 'K'},
+        {"help", no_argument, NULL, 'H'},
+        {0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -199,6 +207,9 @@ static void read_arguments(int argc, char **argv, sinew_options *options, const 
         case 'K':
             settings.key = optarg;
             break;
+        case 'H':
+            fputs(usage, stdout);
+            exit(0);
         case 'c':
             settings.cache_bytes = number(optarg, 0, 1 << 20) << 20;
             break;

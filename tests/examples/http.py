@@ -928,6 +928,8 @@ def wrong_arguments_are_refused():
                             ([str(ROOT), "--what"], 2), ([str(ROOT), "127.0.0.1:0", "more"], 2)):
         with programs.Program("http", *arguments, quiet=True) as program:
             assert program.end() == code, arguments
+    help = subprocess.run([programs.path_of("http"), "--help"], capture_output=True, text=True, check=True)
+    assert "--max-header" in help.stdout and help.stderr == "", help
 
 
 with server("--workers", "2") as shared:
