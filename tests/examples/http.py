@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -628,6 +629,32 @@ def two_hundred_clients_without_room_in_the_caches():
     concurrent_clients_get_what_they_asked_for("--workers", "2", "--cache", "0")
 
 
+def h2load(base, *options):
+    """Requests by nghttp2's load generator, which pipelines and checks what comes; most files have a thousand and more."""
+    if not shutil.which("h2load"):
+        raise AssertionError("h2load is missing, which this test needs: Debian's package nghttp2-client")
+    targets = [quoted(name) for name in FILES]
+    requests = 200 * len(targets)
+    done = subprocess.run(["h2load", "--h1", "--requests", str(requests), *options,
+                           *[base + target for target in targets]],
+                          capture_output=True, text=True, check=True, timeout=4 * programs.PATIENCE)
+    counted = f"{requests} total, {requests} started, {requests} done, {requests} succeeded, 0 failed, 0 errored, 0 timeout"
+    assert counted in done.stdout and f"{requests} 2xx" in done.stdout, done.stdout + done.stderr
+    # Requests are dealt to the targets in turn, so the sum says that each response was whole.
+    data = sum(len(content) for content in FILES.values()) * 200
+    assert f"({data}) data" in done.stdout, (data, done.stdout)
+
+
+def a_load_generator_counts_no_failure():
+    for options in (["--clients", "1"], ["--clients", "100"], ["--clients", "50", "--max-concurrent-streams", "16"]):
+        h2load(f"http://127.0.0.1:{shared.number}", *options)
+    if built_with_tls():
+        with secure_server() as program:
+            h2load(f"https://127.0.0.1:{program.number}", "--clients", "20", "--max-concurrent-streams", "8")
+            program.interrupt()
+            assert program.end() == 0
+
+
 def requests_at_the_end_of_a_pause_are_answered():
     """After a second a client is taken to be quiet. The server is held up, so that this time and a request come at once:
     each request below needs something else before it is answered."""
@@ -959,6 +986,7 @@ with server("--workers", "2") as shared:
         two_hundred_clients_on_one_worker,
         two_hundred_clients_on_four_workers,
         two_hundred_clients_without_room_in_the_caches,
+        a_load_generator_counts_no_failure,
         requests_at_the_end_of_a_pause_are_answered,
         slow_clients_are_told_or_closed,
         a_client_that_does_not_read_is_cut_off,
