@@ -107,8 +107,8 @@ bool write_response_head(peer *to, const message *response, const message *reque
         framing = FRAMING_END;
     else if (!request->http_1_0 && framing == FRAMING_END)
         framing = FRAMING_CHUNKED;
-    else if (framing == FRAMING_NONE && response->has_length)
-        framing = FRAMING_LENGTH; /* of what a GET would have got */
+    else if (framing == FRAMING_NONE && response->has_length && response->parser.status_code != 204)
+        framing = FRAMING_LENGTH; /* of what a GET would have got; with 204 there must be none (RFC 9110, 8.6) */
     bool keep = request->keep_alive && framing != FRAMING_END && !atomic_load(&draining);
 
     write_status_line(to, response->parser.status_code, message_first(response));

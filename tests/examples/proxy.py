@@ -823,6 +823,17 @@ def a_head_has_no_body():
                     assert client.fields.get("content-length") == ("500" if "500" in text else None)
 
 
+def a_204_announces_no_length():
+    """RFC 9110, 8.6. There are targets that do."""
+    for length in 0, 5:
+        text = f"HTTP/1.1 204 No Content\r\nContent-Length: {length}\r\n\r\n"
+        with HttpBackend(responding(text)) as backend, http_proxy(backend.port) as program:
+            with Client(program.number) as client:
+                for _ in range(2):
+                    assert client.ask().status == 204
+                    assert "content-length" not in client.fields, client.fields
+
+
 def pipelined_requests_are_answered_in_order():
     def answer(s, request):
         request.body = request.read_body()
@@ -1325,6 +1336,7 @@ sys.exit(programs.run_all([
     what_a_client_says_of_connections_hides_nothing,
     responses_arrive_in_the_client_s_dialect,
     a_head_has_no_body,
+    a_204_announces_no_length,
     pipelined_requests_are_answered_in_order,
     bodies_are_passed_on_as_they_come,
     a_target_may_answer_while_it_reads,
