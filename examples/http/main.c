@@ -4,9 +4,10 @@
  *
  *     http DIR [ADDRESS] [options]      serves DIR; 127.0.0.1:8080 if no address is given; port 0 picks one
  *
- * GET and HEAD, keep-alive and pipelining, conditional requests and ranges. A directory stands for its index.html;
- * there are no listings. Ctrl-C or SIGTERM stops accepting, lets the requests in flight end for --grace seconds,
- * reports, and ends with exit code 0; a second Ctrl-C ends the process at once.
+ * GET and HEAD, keep-alive and pipelining, conditional requests and ranges. A directory stands for its index.html, with
+ * a redirection to the name that ends in a slash; there are no listings. Ctrl-C or SIGTERM stops accepting, lets the
+ * requests in flight end for --grace seconds, reports, and ends with exit code 0; a second Ctrl-C ends the process at
+ * once.
  *
  *     main.c        the command line, accepting, stopping
  *     connection.c  a connection: receive, parse, answer, again

@@ -5,6 +5,7 @@
 #include "condition.h"
 #include "path.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,6 +95,8 @@ static int write_rest_of_head(client *c, const request *r, bool keep_alive)
 static const char *reason(int status)
 {
     switch (status) {
+    case 301:
+        return "Moved Permanently";
     case 400:
         return "Bad Request";
     case 403:
@@ -161,6 +164,22 @@ int respond_with_error(client *c, const request *r, int status, bool keep_alive)
     if (error == 0 && r->method != HTTP_HEAD)
         error = client_write(c, body, (size_t)body_len);
     return error;
+}
+
+/* A directory without the slash at its end, where links in its index would lead elsewhere. */
+static int respond_moved(client *c, const request *r, const char *path, size_t len, bool keep_alive)
+{
+    static const char head[] = "HTTP/1.1 301 Moved Permanently\r\nServer: sinew\r\nContent-Length: 0\r\nLocation: /";
+    int error = client_write(c, head, sizeof head - 1);
+    for (size_t i = 0; i < len && error == 0; i++) {
+        char text[4];
+        bool plain = isalnum((unsigned char)path[i]) || strchr("-._~/", path[i]);
+        int n = snprintf(text, sizeof text, plain ? "%c" : "%%%02X", (unsigned char)path[i]);
+        error = client_write(c, text, (size_t)n);
+    }
+    if (error == 0)
+        error = client_write(c, "/\r\n", 3);
+    return error < 0 ? error : write_rest_of_head(c, r, keep_alive);
 }
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
@@ -285,6 +304,11 @@ int respond(client *c, request *r, bool keep_alive)
         int fd = path_open(path, len, &st);
         if (fd < 0)
             return respond_with_error(c, r, status_of_errno(fd), keep_alive);
+        bool is_directory = path[len] != '\0'; /* its index file was appended */
+        if (is_directory && len > 0 && path[len - 1] != '/') {
+            close(fd);
+            return respond_moved(c, r, path, len, keep_alive);
+        }
         if ((size_t)st.st_size > CACHE_FILE_MAX)
             error = respond_from_disk(c, r, fd, path, &st, keep_alive);
         else

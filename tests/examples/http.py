@@ -36,12 +36,14 @@ OUTSIDE = pathlib.Path(scratch.name)
 ROOT = OUTSIDE / "root"
 (ROOT / "dir" / "deep").mkdir(parents=True)
 (ROOT / "no index").mkdir()
+(ROOT / "with index").mkdir()
 (OUTSIDE / "secret.txt").write_text("secret\n")
 FILES = {
     "index.html": b"<p>root\n",
     "hello.txt": b"hello\n",
     "empty.txt": b"",
     "dir/index.html": b"<p>dir\n",
+    "with index/index.html": b"<p>space\n",
     "dir/deep/style.css": b"p { color: red }\n",
     "dir/.hidden": b"dots are for files, too\n",
     "a b+c%.json": b"{}\n",
@@ -212,11 +214,16 @@ def head_has_no_body():
 
 def directories_stand_for_their_index():
     with Client(shared.number) as client:
-        for target, name in (("/", "index.html"), ("/dir", "dir/index.html"), ("/dir/", "dir/index.html"),
+        for target, name in (("/", "index.html"), ("/dir/", "dir/index.html"),
                              ("//dir//./", "dir/index.html"), ("/?query", "index.html"),
                              ("/inside", "dir/deep/style.css")):
             answer = client.ask(target)
             assert (answer.status, answer.body) == (200, FILES[name]), target
+        # Links in the index are relative to the directory.
+        for target, location in (("/dir", "/dir/"), ("//dir", "/dir/"), ("/dir?query", "/dir/"),
+                                 ("/%64ir", "/dir/"), ("/with%20index", "/with%20index/")):
+            answer = client.ask(target)
+            assert (answer.status, answer.headers["location"], answer.body) == (301, location, b""), target
         assert client.ask("/no%20index").status == 403
         assert client.ask("/no%20index/").status == 403
 
@@ -245,7 +252,8 @@ def a_changed_file_is_noticed():
         path.mkdir()
         becomes(403)
         (path / "index.html").write_bytes(b"index")
-        becomes(b"index")
+        becomes(301)
+        assert client.ask("/changing.txt/").body == b"index"
         (path / "index.html").unlink()
         path.rmdir()
 
