@@ -540,6 +540,7 @@ static unsigned epoll_help(sn_driver *d, bool *kick)
 
 const sn_driver_ops sn_driver_epoll = {
     .name = "epoll",
+    .nonblocking_listeners = true,
     .plain = sn_attempt_plain,
     .open = epoll_driver_open,
     .close = epoll_driver_close,

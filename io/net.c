@@ -38,9 +38,9 @@ static int set_options(int fd, int family, bool stream, const sinew_listen_optio
 /* Returns the descriptor. */
 static int bind_to(const sinew_address *a, int type, const sinew_listen_options *opt)
 {
-    /* The drivers take a connection that is there already by a plain accept, if that cannot block. */
-    int nonblocking = type == SOCK_STREAM ? SOCK_NONBLOCK : 0;
-    int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC | nonblocking, 0);
+    const sn_worker *w = sn_worker_self();
+    bool nonblocking = type == SOCK_STREAM && w && w->runtime->driver->nonblocking_listeners;
+    int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0);
     if (fd < 0)
         return -errno;
     int r = 0;

@@ -50,7 +50,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48, AHEAD = 4, ACCEPTS = 64 };
+enum { ENTRIES = 256, COMPLETIONS = 1024, GENERATION_SHIFT = 48, AHEAD = 4 };
 
 #define KEY_WAKE    UINT64_C(0)
 #define KEY_CANCEL  UINT64_C(1) /* in the lowest bit of an operation's address */
@@ -80,7 +80,6 @@ struct sn_driver {
     bool wake_armed;
     _Atomic bool waiting; /* the owner sleeps, or is about to; cleared without the lock */
     _Atomic uint32_t wake_posted;
-    unsigned accepts;   /* that may be made without the ring until the next poll */
     sn_buffers buffers; /* the kernel takes from it, and under the lock buffers come back */
     unsigned lent;      /* of those, with data in them; under the lock */
     bool closed;        /* only for the sake of what is lent; under the lock */
@@ -376,25 +375,8 @@ static SN_NOINLINE void submit_later(sn_driver *d, sn_op *op)
     ck_spinlock_unlock(&d->lock);
 }
 
-/* A connection that is there already is taken without the ring, if the listener does not block (sinew_listen's do not).
- * A task that accepts and accepts must not keep the worker to itself, so only some are between two polls. */
-static bool accept_now(sn_driver *d, sn_op *op)
-{
-    int status_flags = d->accepts > 0 ? fcntl(op->fd, F_GETFL) : 0;
-    if (status_flags < 0 || !(status_flags & O_NONBLOCK))
-        return false;
-    int r = sn_op_plain(op);
-    if (r == -EAGAIN)
-        return false;
-    d->accepts--;
-    sn_op_complete(op, r);
-    return true;
-}
-
 static void uring_submit(sn_driver *d, sn_op *op)
 {
-    if (op->opcode == SN_OP_ACCEPT && accept_now(d, op))
-        return;
     op->key = (uint64_t)(uintptr_t)op | (d->generation++ << GENERATION_SHIFT);
     op->queued = op->cancel_queued = op->cancel_in_flight = op->finished = false;
     if (SN_UNLIKELY(op->opcode == SN_OP_SEND_ZC && missing >> SN_OP_SEND_ZC & 1))
@@ -604,7 +586,6 @@ static bool work_deferred(sn_driver *d)
 static unsigned uring_poll(sn_driver *d, bool light)
 {
     enter(d);
-    d->accepts = ACCEPTS;
     ck_spinlock_lock(&d->lock);
     unsigned completed = reap(d);
     if (SN_UNLIKELY(!light && !lists_empty(d)))

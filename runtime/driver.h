@@ -105,6 +105,7 @@ typedef struct sn_driver_ops {
     /* Its opens do not wait for the other side of a FIFO, as with O_NONBLOCK, unless `extra` (of openat2: `flags`) is
      * 1, which takes longer. */
     bool opens_at_once;
+    bool nonblocking_listeners; /* sinew_listen makes them O_NONBLOCK: its accepts are quicker then */
     /* It splices into a socket as much as there is, also into one without O_NONBLOCK; otherwise page by page. */
     bool splices;
     /* Makes the operation's system call, in a thread that may block, and returns its result, -errno or SN_OP_AGAIN. */

@@ -50,7 +50,7 @@ typedef struct sinew_listen_options {
  * Binds and listens; returns a descriptor for sinew_accept. `opt` may be NULL. Port 0 picks a free one, which
  * sinew_local_port reads back. -EINVAL: the address text is wrong (stderr says what); -EADDRINUSE, -EACCES, -EMFILE and
  * others of socket, bind, listen. A host must be numeric or "localhost" here. Any thread; does not suspend.
- * The descriptor is O_NONBLOCK, which changes nothing for sinew_accept.
+ * With the epoll driver the descriptor is O_NONBLOCK, which changes nothing for sinew_accept.
  */
 SINEW_API int sinew_listen(const char *address, const sinew_listen_options *opt);
 
