@@ -219,7 +219,7 @@ static sn_runtime *new_runtime(const sinew_options *opt, const sn_driver_ops *dr
     rt->debug = opt->debug;
     if (rt->debug)
         sn_origin_begin();
-    rt->cpu_each = opt->workers <= sn_usable_cpus();
+    rt->cpu_each = opt->workers == 1 || opt->workers <= sn_usable_cpus(); /* which reads files */
     rt->stack_bytes = opt->stack_bytes;
     rt->in_place_bytes = opt->stack_bytes / SN_IN_PLACE_SHARE;
     sn_idle_init(&rt->idle);

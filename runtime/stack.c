@@ -20,6 +20,7 @@ enum {
     SLAB_BYTES = 16 << 20, /* address space of the first mapping */
     SLAB_BYTES_MAX = 1 << 30,
     CARVE_BATCH = 64,
+    CARVE_FIRST = 8, /* as long as there are few: each takes a page, which a small program should not pay for */
     COLOURS = 32,
     GUARDS_MPROTECT_MAX = 30000,
     TRIM_KEEP = 1024, /* pooled stacks that are never given back */
@@ -227,7 +228,8 @@ bool sn_stacks_refill(sn_worker *w)
         }
         if (slab) {
             first = sn_load(&slab->carved, relaxed);
-            carve = slab->count - first < CARVE_BATCH ? slab->count - first : CARVE_BATCH;
+            carve = first < CARVE_BATCH && !slab->next ? CARVE_FIRST : CARVE_BATCH;
+            carve = slab->count - first < carve ? slab->count - first : carve;
             sn_store(&slab->carved, first + carve, relaxed); /* the structs read as zeroes until they are made */
         }
     }
