@@ -39,6 +39,7 @@ void sn_report(sn_runtime *rt, const sinew_error_report *report)
 void sn_report_failed(sn_runtime *rt, sinew_task *t, const char *what, intptr_t error)
 {
     const sn_origin *origin = sn_origin_of(t);
+    sn_tsan_acquire(t); /* it may be its worker that reports what it has done */
     sn_report(rt, &(sinew_error_report){.what = what,
                                         .name = sn_task_name(t),
                                         .error = error,
