@@ -46,6 +46,7 @@ void sn_origin_keep(sinew_task *t, const sn_origin *origin)
     sn_origin *kept = ext ? malloc(sizeof *kept) : NULL;
     if (kept) {
         *kept = *origin;
+        sn_tsan_release(kept);
         __atomic_store_n(&ext->origin, kept, __ATOMIC_RELEASE); /* who looks without a reference finds it filled in */
     }
 }
@@ -60,7 +61,10 @@ SN_NOINLINE void sn_origin_note(sinew_task *t, const void *caller)
 const sn_origin *sn_origin_of(const sinew_task *t)
 {
     const sn_task_ext *ext = __atomic_load_n(&t->ext, __ATOMIC_ACQUIRE);
-    return ext ? __atomic_load_n(&ext->origin, __ATOMIC_ACQUIRE) : NULL;
+    const sn_origin *origin = ext ? __atomic_load_n(&ext->origin, __ATOMIC_ACQUIRE) : NULL;
+    if (origin)
+        sn_tsan_acquire(origin);
+    return origin;
 }
 
 void sn_origin_print(const char *head, void *const *frames, size_t count)
