@@ -223,7 +223,7 @@ void sn_help_timers(sn_worker *w, sn_worker *other, sinew_time since, sinew_time
 {
     if (SN_UNLIKELY(stood_still(&other->timers, since, now)))
         w->stall_seen_at = now; /* the other one is on its way, perhaps */
-    if (now - w->stall_seen_at >= SN_LATE_NS)
+    if (now - w->stall_seen_at >= SN_HELP_NS)
         sn_timers_expire(&other->timers, now, true);
 }
 
