@@ -270,8 +270,10 @@ void sn_stream_act(sinew_stream *s, sn_stream_todo todo, bool wait)
 {
     while (todo != SN_STREAM_NOTHING && todo != SN_STREAM_FREE)
         todo = act_once(s, todo, wait);
-    if (todo == SN_STREAM_FREE)
+    if (todo == SN_STREAM_FREE) {
+        sn_tsan_acquire(s); /* all who had references */
         stream_free(s);
+    }
 }
 
 /* --- closing ------------------------------------------------------------------------------------------------------ */
