@@ -910,14 +910,14 @@ def a_slow_reader_over_tls_gets_the_end():
     """The last of a response stays in the server's buffer for longer than the time limit, in which some of it goes."""
     if not built_with_tls():
         return
-    with secure_server("--timeout", "1", "--grace", "1") as program:
+    with secure_server("--timeout", "2", "--grace", "2") as program:
         with SecureClient(program.number, 4096) as slow:
             slow.send(f"GET /large.bin HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n")
             assert slow.read_head().status == 200
             content = bytearray()
             while piece := slow.reader.read(20_000):
                 content += piece
-                time.sleep(0.02)
+                time.sleep(0.04)
             assert content == FILES["large.bin"], len(content)
 
 
